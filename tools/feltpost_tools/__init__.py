@@ -1,0 +1,1 @@
+"""Feltpost's tools for technicians and developers: simulated boards, the demo, and what flashes nodes."""
