@@ -1,0 +1,115 @@
+"""Puts the node together from its configuration and runs it until something stops it."""
+
+import asyncio
+import sys
+
+import machine
+import network
+
+from . import VERSION, config, metrics, sensor
+from .client import Client
+from .clock import Clock
+from .identity import Identity, NotEnrolled
+from .journal import RamJournal
+from .link_serial import SerialLink
+from .link_udp import UdpLink
+from .log import Log
+from .oscore import Context
+from .sampling import Sampler
+from .uplink import Uplink
+
+# A gateway's sender id is empty, see docs/protocol.md.
+_GATEWAY_ID = b""
+
+
+def run():
+    """Run the node; return only when the configuration or the key is missing or wrong."""
+    log = Log()
+    try:
+        settings = config.load()
+        identity = Identity()
+        node = _Node(settings, identity, log)
+    except (config.ConfigError, NotEnrolled) as error:
+        log("feltpost {} can't start: {}", VERSION, error)
+        return
+    try:
+        asyncio.run(node.run())
+    finally:
+        # Whatever ended it, the prompt must be usable.
+        node.close()
+        asyncio.new_event_loop()
+
+
+class _Node:
+    def __init__(self, settings, identity, log):
+        self._log = log
+        self._clock = Clock()
+        self._journal = RamJournal(identity.new_journal(), settings.journal_readings)
+        self._channels = []
+        buses = {
+            bus.id: machine.I2C(
+                bus.id, scl=machine.Pin(bus.scl), sda=machine.Pin(bus.sda), freq=bus.freq_hz
+            )
+            for bus in settings.buses
+        }
+        self._samplers = [self._sampler(entry, buses[entry.bus]) for entry in settings.sensors]
+        self._serial = None
+        context = Context(identity.key, identity.key_id, _GATEWAY_ID, identity.sequence)
+        self._clients = [Client(self._link(entry), context) for entry in settings.links]
+        self._uplink = Uplink(self._clients, self._journal, self._channels, self._clock, log)
+
+    async def run(self):
+        appended = asyncio.Event()
+        tasks = [asyncio.create_task(sampler.run(appended)) for sampler in self._samplers]
+        if self._serial:
+            self._log.to(self._serial.diagnostic)
+            tasks.append(asyncio.create_task(self._serial.run()))
+        self._log(
+            "feltpost {}: journal {}, {} sensors, {} channels",
+            VERSION,
+            self._journal.number,
+            len(self._samplers),
+            len(self._channels),
+        )
+        tasks.append(asyncio.create_task(self._uplink.run(appended)))
+        # The tasks never end of themselves; one that fails takes the node down with its traceback
+        # rather than leave it half alive.
+        await asyncio.gather(*tasks)
+
+    def close(self):
+        for client in self._clients:
+            client.link.close()
+        if self._serial:
+            self._serial.release()
+        self._log.to(print)
+
+    def _sampler(self, entry, i2c):
+        try:
+            driver = sensor.load(entry.driver)
+        except ValueError as error:
+            raise config.ConfigError("{}.driver: {}".format(entry.path, error))
+        device = driver(i2c, entry.address) if entry.address else driver(i2c)
+        quantities = [quantity for quantity, _ in driver.CHANNELS]
+        for quantity in entry.channels:
+            if quantity not in quantities:
+                raise config.ConfigError(
+                    "{}.channels.{}: {} measures {}".format(
+                        entry.path, quantity, entry.driver, ", ".join(quantities)
+                    )
+                )
+        kept = []
+        # In the driver's order: JSON objects come without one here.
+        for i, quantity in enumerate(quantities):
+            if quantity in entry.channels:
+                kept.append((i, len(self._channels)))
+                self._channels.append((entry.channels[quantity], metrics.unit(quantity)))
+        return Sampler(
+            entry.driver, device, kept, entry.interval_ms, self._journal, self._clock, self._log
+        )
+
+    def _link(self, entry):
+        if entry.kind == "udp":
+            wlan = network.WLAN(network.STA_IF)
+            return UdpLink(wlan, entry.ssid, entry.password, entry.host, entry.port)
+        self._serial = SerialLink(sys.stdin.buffer, sys.stdout.buffer)
+        return self._serial

@@ -1,0 +1,5 @@
+"""What the board starts after boot: the Feltpost application."""
+
+from feltpost import app
+
+app.run()
