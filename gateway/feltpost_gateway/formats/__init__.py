@@ -1,0 +1,1 @@
+"""How readings look to a destination; one module for each format."""
