@@ -1,1 +1,1 @@
-"""Feltpost's tools for technicians and developers: simulated boards, the demo, and what flashes nodes."""
+"""Feltpost's tools for technicians and developers: simulated boards, and the demo made of them."""

