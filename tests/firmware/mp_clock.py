@@ -1,0 +1,82 @@
+"""The clock: uptime over the wrap of ticks, and time from answers of different quality."""
+
+import sys
+
+
+class Ticks:
+    # Stands where the time module stands, so that hours pass at once; wraps as the ESP32's does.
+    PERIOD = 1 << 30
+
+    def __init__(self):
+        self.now_ms = self.PERIOD - 5_000
+
+    def ticks_ms(self):
+        return self.now_ms % self.PERIOD
+
+    def ticks_diff(self, end, start):
+        half = self.PERIOD // 2
+        return (end - start + half) % self.PERIOD - half
+
+
+ticks = Ticks()
+sys.modules["time"] = ticks
+
+import check  # noqa: E402
+from feltpost.clock import Clock  # noqa: E402
+
+NOON_MS = 1_795_000_000_000
+
+
+def test_uptime_goes_on_over_the_wrap_of_ticks():
+    clock = Clock()
+    for _ in range(100):
+        ticks.now_ms += 86_400_000
+        clock.uptime_ms()
+    check.equal(clock.uptime_ms(), 100 * 86_400_000)
+
+
+def test_readings_from_before_the_first_contact_get_their_time():
+    clock = Clock()
+    ticks.now_ms += 60_000
+    sampled_ms = clock.uptime_ms()
+    ticks.now_ms += 3_600_000
+    check.equal(clock.is_set(), False)
+    check.equal(clock.set(NOON_MS, 20), None)
+    check.equal(clock.is_set(), True)
+    check.equal(clock.unix_s(sampled_ms), NOON_MS // 1000 - 3600)
+    check.equal(clock.unix_s(sampled_ms + 900), NOON_MS // 1000 - 3600, "cut off, not rounded")
+
+
+def test_the_answer_is_taken_to_be_written_half_way():
+    clock = Clock()
+    clock.set(NOON_MS, 3_000)
+    check.equal(clock.unix_s(clock.uptime_ms() - 1_500), NOON_MS // 1000)
+    check.equal(clock.error_ms(), 1_500)
+
+
+def test_a_prompt_answer_corrects_a_late_one_and_not_the_other_way():
+    clock = Clock()
+    clock.set(NOON_MS, 3_000)
+    check.equal(clock.set(NOON_MS, 10), -1_495)
+    check.equal(clock.set(NOON_MS, 3_000), 0)
+    check.equal(clock.unix_s(clock.uptime_ms()), NOON_MS // 1000)
+
+
+def test_a_step_of_the_gateways_clock_is_followed():
+    clock = Clock()
+    clock.set(NOON_MS, 10)
+    check.equal(clock.set(NOON_MS + 5_000, 10), 5_000)
+    check.equal(clock.set(NOON_MS - 86_400_000, 4_000), -86_400_000 - 5_000 + 1_995)
+
+
+def test_the_error_grows_with_drift():
+    clock = Clock()
+    clock.set(NOON_MS, 10)
+    ticks.now_ms += 86_400_000
+    check.equal(clock.error_ms(), 5 + (86_400_000 >> 14))
+    # After a day a second's difference is still a step, some seconds are what drift may have done.
+    check.equal(clock.set(NOON_MS + 86_400_000 + 3_000, 10), 3_000)
+
+
+if __name__ == "__main__":
+    check.main(globals())

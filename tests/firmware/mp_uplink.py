@@ -1,0 +1,205 @@
+"""The uplink: readings are freed for one reason only, and a bad one never blocks the others."""
+
+import asyncio
+
+import check
+from feltpost import cbor
+from feltpost.client import NoAnswer
+from feltpost.clock import Clock
+from feltpost.journal import GAP_FULL, GAP_REJECTED, RamJournal
+from feltpost.log import Log
+from feltpost.uplink import Uplink
+
+NOW_MS = 1_795_000_000_000
+CHANGED = 0x44
+
+
+class Answer:
+    # What client.request() returns.
+    def __init__(self, code, payload=b"", protected=True, max_age_s=60):
+        self.code = code
+        self.payload = payload
+        self.protected = protected
+        self.max_age_s = max_age_s
+        self.round_trip_ms = 10
+
+
+def good(code=CHANGED):
+    encoder = cbor.Encoder(bytearray(32))
+    encoder.map(1)
+    encoder.int(0)
+    encoder.int(NOW_MS)
+    return Answer(code, bytes(encoder.view()))
+
+
+class Link:
+    name = "scripted"
+
+    def __init__(self):
+        self.opened = self.closed = 0
+
+    async def connect(self):
+        self.opened += 1
+
+    def close(self):
+        self.closed += 1
+
+
+class Gateway:
+    """Answers by a function of (path, content format, payload); keeps what was asked."""
+
+    def __init__(self, answer):
+        self.link = Link()
+        self.asked = []
+        self._answer = answer
+
+    async def request(self, code, path, content_format=None, payload=b""):
+        # MicroPython reuses the path and the payload: copies, not references.
+        self.asked.append(("/".join(path), content_format, bytes(payload)))
+        if path[0] == "t":
+            return good(0x45)
+        answer = self._answer(*self.asked[-1])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Node:
+    """An uplink with its journal; step() makes one exchange and returns the pause after it."""
+
+    def __init__(self, answer, readings, capacity=100):
+        self.lines = []
+        self.journal = RamJournal(5, capacity)
+        for i in range(readings):
+            self.journal.append(0, 2000 + i, 2, i)
+        self.gateway = Gateway(answer)
+        self.uplink = Uplink(
+            [self.gateway],
+            self.journal,
+            [("temperature", "Cel")],
+            Clock(),
+            Log(self.lines.append),
+        )
+        self.step()
+
+    def step(self):
+        return asyncio.run(self.uplink._try())
+
+    def numbers(self):
+        return [path for path, _, _ in self.gateway.asked if path.startswith("j/")]
+
+
+def test_the_time_is_asked_for_first():
+    node = Node(lambda *_: good(), 3)
+    check.equal(node.gateway.asked[0][0], "t")
+
+
+def test_readings_are_freed_by_a_protected_204():
+    node = Node(lambda *_: good(), 30)
+    check.equal(node.step(), 0)
+    check.equal(node.journal.first, 23)
+    check.equal(node.step(), 0)
+    check.equal(len(node.journal), 0)
+    check.equal(node.numbers(), ["j/5/0", "j/5/23"])
+
+
+def test_nothing_else_frees():
+    answers = (
+        Answer(CHANGED, protected=False),
+        Answer(0x45),
+        Answer(0x41),
+        Answer(0x80, b"no", protected=False),
+        Answer(0x81),
+        Answer(0x84),
+        Answer(0x8D, b"", protected=False),
+        Answer(0xA0),
+        Answer(0xA3, b"full", max_age_s=30),
+        Answer(0xA3, b"full", protected=False),
+        NoAnswer("no answer"),
+        OSError("Wi-Fi is gone"),
+    )
+    for answer in answers:
+        node = Node(lambda *_, answer=answer: answer, 3)
+        check.equal(node.step() > 0, True, "it pauses")
+        check.equal((node.journal.first, node.journal.gap()), (0, None))
+
+
+def test_an_answer_that_cant_be_read_still_frees():
+    # 2.04 says that the readings are on disk; what it says beside that is about the clock.
+    for payload in (b"", b"\xff", b"\x01", b"\xa1\x00\x61x"):
+        node = Node(lambda *_, payload=payload: Answer(CHANGED, payload), 3)
+        node.step()
+        check.equal(len(node.journal), 0)
+
+
+def test_unavailable_waits_as_long_as_asked_and_a_little_more():
+    node = Node(lambda *_: Answer(0xA3, b"full", max_age_s=30), 3)
+    pauses = [node.step() for _ in range(20)]
+    check.equal(min(pauses) >= 30_000 and max(pauses) <= 32_000, True, pauses)
+    check.equal(len(set(pauses)) > 1, True, "nodes must not all come back at once")
+
+
+def test_pauses_grow_to_a_bound_with_jitter():
+    node = Node(lambda *_: NoAnswer("no answer"), 3)
+    pauses = [node.step() for _ in range(30)]
+    for i, pause_ms in enumerate(pauses):
+        bound_ms = min(2_000 << i, 240_000)
+        check.equal(bound_ms // 2 <= pause_ms <= bound_ms, True, (i, pause_ms))
+    check.equal(len(set(pauses[10:])) > 10, True, "jitter")
+
+
+def test_a_lost_link_is_closed_and_opened_again():
+    answers = [good(), NoAnswer("no answer")]
+    node = Node(lambda *_: answers.pop(), 3)
+    node.step()
+    check.equal(node.gateway.link.closed, 1)
+    check.equal(node.step(), 0)
+    check.equal(node.gateway.link.opened, 2)
+    check.equal(len(node.journal), 0)
+
+
+def test_one_bad_reading_is_isolated_skipped_and_reported():
+    bad = 11
+
+    def answer(path, content_format, payload):
+        if content_format == 60:
+            return good()
+        first = int(path.split("/")[2])
+        count = payload[0] - 0x80
+        if first <= bad < first + count:
+            return Answer(0x80, b"record 3: out of range")
+        return good()
+
+    node = Node(answer, 23)
+    for _ in range(40):
+        if not (len(node.journal) or node.journal.gap()):
+            break
+        check.equal(node.step(), 0, "a bad reading is no reason to wait")
+    check.equal(len(node.journal), 0)
+    reports = [entry for entry in node.gateway.asked if entry[1] == 60]
+    check.equal(reports, [("j/5/11", 60, bytes((0xA2, 0, 1, 1, GAP_REJECTED)))])
+    check.equal([line for line in node.lines if "reading 11 refused" in line] != [], True)
+
+
+def test_a_gap_is_reported_before_what_follows_it():
+    node = Node(lambda *_: good(), 20, capacity=16)
+    node.step()
+    check.equal(node.gateway.asked[1], ("j/5/0", 60, bytes((0xA2, 0, 4, 1, GAP_FULL))))
+    node.step()
+    check.equal(node.numbers(), ["j/5/0", "j/5/4"])
+
+
+def test_a_gap_that_is_not_confirmed_is_kept():
+    node = Node(lambda *_: Answer(0xA3), 20, capacity=16)
+    node.step()
+    check.equal((node.journal.gap().first, node.journal.gap().count), (0, 4))
+
+
+def test_refusals_are_told_by_code():
+    node = Node(lambda *_: Answer(0x84, b"no such thing"), 1)
+    node.step()
+    check.equal("4.04" in node.lines[-1] and "no such thing" in node.lines[-1], True, node.lines)
+
+
+if __name__ == "__main__":
+    check.main(globals())
