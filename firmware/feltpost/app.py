@@ -7,6 +7,7 @@ import machine
 import network
 
 from . import VERSION, config, metrics, sensor
+from .channel import Channel
 from .client import Client
 from .clock import Clock
 from .identity import Identity, NotEnrolled
@@ -52,7 +53,9 @@ class _Node:
             )
             for bus in settings.buses
         }
-        self._samplers = [self._sampler(entry, buses[entry.bus]) for entry in settings.sensors]
+        self._problems = settings.problems
+        samplers = [self._sampler(entry, buses[entry.bus]) for entry in settings.sensors]
+        self._samplers = [sampler for sampler in samplers if sampler]
         self._serial = None
         context = Context(identity.key, identity.key_id, _GATEWAY_ID, identity.sequence)
         self._clients = [Client(self._link(entry), context) for entry in settings.links]
@@ -71,6 +74,8 @@ class _Node:
             len(self._samplers),
             len(self._channels),
         )
+        for problem in self._problems:
+            self._log("left out: {}", problem)
         tasks.append(asyncio.create_task(self._uplink.run(appended)))
         # The tasks never end of themselves; one that fails takes the node down with its traceback
         # rather than leave it half alive.
@@ -84,28 +89,32 @@ class _Node:
         self._log.to(print)
 
     def _sampler(self, entry, i2c):
+        # A sampler for the sensor, with those of its channels that can be made; None if none can.
         try:
             driver = sensor.load(entry.driver)
         except ValueError as error:
-            raise config.ConfigError("{}.driver: {}".format(entry.path, error))
-        device = driver(i2c, entry.address) if entry.address else driver(i2c)
+            self._problems.append("{}.driver: {}".format(entry.path, error))
+            return None
         quantities = [quantity for quantity, _ in driver.CHANNELS]
-        for quantity in entry.channels:
-            if quantity not in quantities:
-                raise config.ConfigError(
-                    "{}.channels.{}: {} measures {}".format(
-                        entry.path, quantity, entry.driver, ", ".join(quantities)
-                    )
+        kept = [None] * len(quantities)
+        for wanted in entry.channels:
+            if wanted.quantity not in quantities:
+                self._problems.append(
+                    "{}: {} measures {}".format(wanted.path, entry.driver, ", ".join(quantities))
                 )
-        kept = []
-        # In the driver's order: JSON objects come without one here.
-        for i, quantity in enumerate(quantities):
-            if quantity in entry.channels:
-                kept.append((i, len(self._channels)))
-                self._channels.append((entry.channels[quantity], metrics.unit(quantity)))
-        return Sampler(
-            entry.driver, device, kept, entry.interval_ms, self._journal, self._clock, self._log
-        )
+                continue
+            i = quantities.index(wanted.quantity)
+            try:
+                settings = wanted.settings(driver.CHANNELS[i][1])
+            except config.ConfigError as error:
+                self._problems.append(str(error))
+                continue
+            kept[i] = Channel(len(self._channels), settings)
+            self._channels.append((wanted.name, metrics.unit(wanted.quantity)))
+        if not any(kept):
+            return None
+        device = driver(i2c, entry.address) if entry.address else driver(i2c)
+        return Sampler(entry.driver, device, kept, self._journal, self._clock, self._log)
 
     def _link(self, entry):
         if entry.kind == "udp":

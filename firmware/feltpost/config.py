@@ -7,19 +7,27 @@ The file is JSON, by default ``feltpost.json`` beside main.py:
                    "ssid": "...", "password": "..."}],
      "i2c": [{"id": 0, "scl": 22, "sda": 21, "freq_hz": 100000}],
      "sensors": [{"driver": "scd41", "bus": 0, "interval_s": 60,
-                  "channels": {"co2": "co2"}}],
+                  "channels": {"co2": "co2",
+                               "temperature": {"name": "temperature.room", "samples": 5,
+                                               "reduction": "median", "deadband": 0.1}}}],
      "journal": {"readings": 1000}}
 
 ``channels`` maps what the driver measures to the name the reading gets, so that a node that has
-two of a kind can tell them apart (``{"temperature": "temperature.outdoor"}``); what is not listed
-is not kept. Keys and sequence numbers are not here but in NVS, see identity.py.
+two of a kind can tell them apart, or to an object with the name and any of the settings of
+channel.Settings: interval_s, fast_interval_s and fast_change, samples and reduction (mean, median,
+min, max), deadband and heartbeat_s, range ([least, most]), calibration ([[raw, true], …]), in the
+reading's own unit. What is not listed is not kept. Keys and sequence numbers are not here but in
+NVS, see identity.py.
 """
 
 import json
 
+from . import channel
+
 _DEFAULT_PORT = 5683
 _DEFAULT_FREQ_HZ = 100_000
 _DEFAULT_READINGS = 1000
+_NAME_MOST_CHARACTERS = 64
 
 
 class ConfigError(Exception):
@@ -41,8 +49,8 @@ class _Table:
                 raise ConfigError("{}: is missing".format(path))
             return default
         value = self._left.pop(key)
-        # JSON's true would pass for an int, as bool is one.
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        # JSON's true would pass for a number, as bool is one.
+        if not isinstance(value, kind) or (kind in (int, _NUMBER) and isinstance(value, bool)):
             raise ConfigError("{}: must be {}".format(path, _KINDS[kind]))
         return value
 
@@ -65,7 +73,14 @@ class _Table:
             raise ConfigError("{}.{}: no such setting".format(self.path, key))
 
 
-_KINDS = {int: "a whole number", str: "a text", dict: "an object", list: "a list"}
+_NUMBER = (int, float)
+_KINDS = {
+    int: "a whole number",
+    _NUMBER: "a number",
+    str: "a text",
+    dict: "an object",
+    list: "a list",
+}
 
 
 class Link:
@@ -96,43 +111,126 @@ class Bus:
         table.done()
 
 
-class Sensor:
-    """One sensor: driver, bus, address (None: the driver's own), interval_ms, channels."""
+class Channel:
+    """One channel of a sensor: what is measured, the reading's name, how values are treated."""
 
-    def __init__(self, table, bus_ids):
+    def __init__(self, path, quantity, value, sensor_interval_s):
+        self.path = path
+        self.quantity = quantity
+        # A text is short for an object with nothing but a name.
+        table = _Table(path, {"name": value} if isinstance(value, str) else value)
+        self.name = table.take("name", str)
+        if not 0 < len(self.name) <= _NAME_MOST_CHARACTERS:
+            raise ConfigError("{}.name: must have 1 to 64 characters".format(path))
+        self._interval_s = table.number("interval_s", 1, 86_400, sensor_interval_s)
+        self._fast_interval_s = table.number("fast_interval_s", 1, 86_400, self._interval_s)
+        self._fast_change = table.take("fast_change", _NUMBER, 0)
+        self._samples = table.number("samples", 1, 60, 1)
+        self._reduction = table.take("reduction", str, "mean")
+        if self._reduction not in channel.REDUCTIONS:
+            raise ConfigError(
+                "{}.reduction: is {!r}, must be one of {}".format(
+                    path, self._reduction, ", ".join(sorted(channel.REDUCTIONS))
+                )
+            )
+        self._deadband = table.take("deadband", _NUMBER, 0)
+        self._heartbeat_s = table.number("heartbeat_s", 0, 604_800, 3_600)
+        self._range = table.take("range", list, [])
+        self._calibration = table.take("calibration", list, [])
+        self._check_pairs()
+        table.done()
+
+    def settings(self, digits):
+        """Return channel.Settings whose values are integers in the last of so many digits."""
+        settings = channel.Settings(self._interval_s * 1000)
+        settings.fast_interval_ms = self._fast_interval_s * 1000
+        settings.fast_change = _scaled(self._fast_change, digits)
+        settings.samples = self._samples
+        settings.reduction = self._reduction
+        settings.deadband = _scaled(self._deadband, digits)
+        settings.heartbeat_ms = self._heartbeat_s * 1000
+        if self._range:
+            settings.least, settings.most = (_scaled(bound, digits) for bound in self._range)
+        settings.calibration = tuple(
+            (_scaled(raw, digits), _scaled(true, digits)) for raw, true in self._calibration
+        )
+        if len(settings.calibration) == 2:
+            (low, _), (high, _) = settings.calibration
+            if low == high:
+                raise ConfigError("{}.calibration: its raw values must differ".format(self.path))
+        return settings
+
+    def _check_pairs(self):
+        if self._range and not (_is_pair(self._range) and self._range[0] <= self._range[1]):
+            raise ConfigError("{}.range: must be two numbers, least and most".format(self.path))
+        if len(self._calibration) > 2 or not all(_is_pair(pair) for pair in self._calibration):
+            raise ConfigError(
+                "{}.calibration: must be one or two pairs of numbers, raw and true".format(
+                    self.path
+                )
+            )
+
+
+class Sensor:
+    """One sensor: driver, bus, address (None: the driver's own), and its channels."""
+
+    def __init__(self, table, bus_ids, problems):
         self.path = table.path
         self.driver = table.take("driver", str)
         self.bus = table.number("bus", 0, 7, 0)
         if self.bus not in bus_ids:
             raise ConfigError("{}.bus: there is no bus {} in i2c".format(table.path, self.bus))
         self.address = table.number("address", 0, 127, 0) or None
-        self.interval_ms = table.number("interval_s", 1, 86_400) * 1000
-        self.channels = table.take("channels", dict)
-        for quantity, name in self.channels.items():
-            if not isinstance(name, str) or not 0 < len(name) <= 64:
-                raise ConfigError(
-                    "{}.channels.{}: must be a name of 1 to 64 characters".format(
-                        table.path, quantity
-                    )
-                )
+        interval_s = table.number("interval_s", 1, 86_400)
+        self.channels = []
+        for quantity, value in table.take("channels", dict).items():
+            path = "{}.channels.{}".format(table.path, quantity)
+            try:
+                self.channels.append(Channel(path, quantity, value, interval_s))
+            except ConfigError as error:
+                problems.append(str(error))
         table.done()
 
 
 class Config:
-    """The whole configuration: links, buses, sensors, and the journal's size in readings."""
+    """The whole configuration: links, buses, sensors, and the journal's size in readings.
+
+    What is wrong in one sensor or one channel leaves that out and stops nothing else; ``problems``
+    says what it was.
+    """
 
     def __init__(self, path, value):
+        self.problems = []
         root = _Table(path, value)
         self.links = [Link(table) for table in root.tables("links")]
         if not self.links:
             raise ConfigError("{}.links: at least one link is needed".format(path))
         self.buses = [Bus(table) for table in root.tables("i2c", [])]
         bus_ids = [bus.id for bus in self.buses]
-        self.sensors = [Sensor(table, bus_ids) for table in root.tables("sensors")]
+        self.sensors = []
+        for i, value in enumerate(root.take("sensors", list)):
+            try:
+                table = _Table("{}.sensors[{}]".format(path, i), value)
+                self.sensors.append(Sensor(table, bus_ids, self.problems))
+            except ConfigError as error:
+                self.problems.append(str(error))
         journal = _Table(path + ".journal", root.take("journal", dict, {}))
         self.journal_readings = journal.number("readings", 16, 100_000, _DEFAULT_READINGS)
         journal.done()
         root.done()
+
+
+def _is_pair(value):
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(number, _NUMBER) and not isinstance(number, bool) for number in value)
+    )
+
+
+def _scaled(value, digits):
+    # JSON's numbers are floats here, single precision on the ESP32: seven digits are right.
+    return round(value * 10**digits)
 
 
 def load(path="feltpost.json"):

@@ -12,7 +12,7 @@ from micropython import const
 GAP_FULL = const(1)
 GAP_REJECTED = const(3)
 
-# channel, digits, uptime's high and low part (ms), mantissa
+# channel, form, uptime's high and low part (ms), mantissa
 _RECORD = "<BBHIi"
 _RECORD_BYTES = const(12)
 # More different gaps than this only arise when the gateway refuses readings faster than it takes
@@ -23,12 +23,12 @@ _GAPS_MOST = const(8)
 class Record:
     """One reading as the journal gives it back; reused from call to call.
 
-    channel: index into the node's channels. mantissa and digits: the value is
-    mantissa / 10**digits. uptime_ms: when it was sampled.
+    channel: index into the node's channels. form: in its low four bits the digits, above them the
+    marks (docs/protocol.md); the value is mantissa / 10**digits. uptime_ms: when it was sampled.
     """
 
     def __init__(self):
-        self.channel = self.digits = self.mantissa = self.uptime_ms = 0
+        self.channel = self.form = self.mantissa = self.uptime_ms = 0
 
 
 class Gap:
@@ -53,7 +53,7 @@ class RamJournal:
     def __len__(self):
         return self.next - self.first
 
-    def append(self, channel, mantissa, digits, uptime_ms):
+    def append(self, channel, mantissa, form, uptime_ms):
         """Keep a reading and return its sequence number."""
         if len(self) == self._capacity:
             self._lose(GAP_FULL)
@@ -63,7 +63,7 @@ class RamJournal:
             self._ring,
             number % self._capacity * _RECORD_BYTES,
             channel,
-            digits,
+            form,
             uptime_ms >> 32,
             uptime_ms & 0xFFFFFFFF,
             mantissa,
@@ -73,11 +73,11 @@ class RamJournal:
 
     def read(self, number, record):
         """Fill record with the reading of that number, which must be kept."""
-        channel, digits, high, low, mantissa = struct.unpack_from(
+        channel, form, high, low, mantissa = struct.unpack_from(
             _RECORD, self._ring, number % self._capacity * _RECORD_BYTES
         )
         record.channel = channel
-        record.digits = digits
+        record.form = form
         record.uptime_ms = high << 32 | low
         record.mantissa = mantissa
 

@@ -16,6 +16,9 @@ _UNIT = const(1)
 _VALUE = const(2)
 _TIME = const(6)
 
+# Ours: docs/protocol.md, "Marks".
+_MARKS = b"q"
+
 _DECIMAL_FRACTION = const(4)
 
 # Up to here the array's head is one byte, which can be written last.
@@ -50,11 +53,12 @@ class Pack:
         self._sharing = 0
         self.count = 0
 
-    def add(self, name, unit, mantissa, digits, time_s):
+    def add(self, name, unit, mantissa, digits, time_s, marks=0):
         """Add the reading mantissa / 10**digits; return False, with nothing written, if full.
 
         name: a metric or channel name; unit: SenML's, None or the metric's own is left out;
-        mantissa: 32 bits signed; digits: 0 to 6; time_s: whole Unix seconds.
+        mantissa: 32 bits signed; digits: 0 to 6; time_s: whole Unix seconds; marks: the bits of
+        docs/protocol.md, "Marks", 0 to 7.
         """
         if self.count == _MOST_RECORDS:
             return False
@@ -72,13 +76,16 @@ class Pack:
             base_s = time_s
         try:
             _, pairs, same = self._channel(name, unit)
-            encoder.map(pairs + (set_base or time_s != base_s))
+            encoder.map(pairs + (set_base or time_s != base_s) + (marks != 0))
             if set_base:
                 encoder.int(_BASE_TIME)
                 encoder.int(time_s)
             elif time_s != base_s:
                 encoder.int(_TIME)
                 encoder.int(time_s - base_s)
+            if marks:
+                encoder.text(_MARKS)
+                encoder.int(marks)
             encoder.encoded(same)
             _number(encoder, mantissa, digits)
         except cbor.Full:

@@ -145,7 +145,8 @@ class Uplink:
             self._journal.read(number, record)
             name, unit = self._channels[record.channel]
             time_s = self._clock.unix_s(record.uptime_ms)
-            if not self._pack.add(name, unit, record.mantissa, record.digits, time_s):
+            digits, marks = record.form & 15, record.form >> 4
+            if not self._pack.add(name, unit, record.mantissa, digits, time_s, marks):
                 break
             number += 1
         return number - first

@@ -21,8 +21,12 @@ from feltpost_gateway.errors import ClockNotSetError, PackError, PackTooLargeErr
 MAX_RECORDS = 64
 
 _BVER, _BN, _BT, _BU = -1, -2, -3, -4
-_N, _U, _V, _VB, _T = 0, 1, 2, 4, 6
-_LABELS = frozenset((_BVER, _BN, _BT, _BU, _N, _U, _V, _VB, _T))
+_N, _U, _V, _VB, _T, _UT = 0, 1, 2, 4, 6, 7
+# The update time says nothing about the reading itself.
+_LABELS = frozenset((_BVER, _BN, _BT, _BU, _N, _U, _V, _VB, _T, _UT))
+# Ours: docs/protocol.md, "Marks".
+_MARKS = "q"
+_MARKS_MAX = 7
 
 _VERSION = 10
 _MAX_NAME_CHARS = 64
@@ -43,13 +47,14 @@ class Record:
 
     `unit` is empty only for a truth value that came without one. `value` is exact: a float is
     what came as binary64, a `Decimal` what came as a decimal or stands for one. `time_ms` is Unix
-    milliseconds.
+    milliseconds. `marks` are the bits of docs/protocol.md, "Marks".
     """
 
     name: str
     unit: str
     value: Number | bool
     time_ms: int
+    marks: int = 0
 
 
 def decode(
@@ -120,7 +125,7 @@ class _Resolver:
         if not isinstance(fields, dict):
             raise PackError("is not a map")
         for label in fields:
-            if label not in _LABELS:
+            if not _may_have(label):
                 raise PackError(f"label {label!r} is not taken")
         if fields.get(_BVER, _VERSION) != _VERSION:
             raise PackError(f"SenML version {fields[_BVER]} is not {_VERSION}")
@@ -146,7 +151,8 @@ class _Resolver:
             if isinstance(value, float) and self._short_floats:
                 value = shortest_decimal(value)
             unit = metrics.unit_of(name, unit)
-        return Record(name, unit or "", value, self._time_ms(_number(fields.get(_T, 0), "t")))
+        time_ms = self._time_ms(_number(fields.get(_T, 0), "t"))
+        return Record(name, unit or "", value, time_ms, _marks(fields))
 
     def _name(self, name: str) -> str:
         full = self._base_name + name
@@ -169,6 +175,22 @@ class _Resolver:
         if self._now_ms is None:
             raise ClockNotSetError("a relative time came while the gateway's clock is not set")
         return self._now_ms + milliseconds
+
+
+def _may_have(label: Any) -> bool:
+    """Tell whether a record with that label is understood (RFC 8428 section 4.4).
+
+    Texts are extensions, which may be passed over unless they end in an underscore. What is left
+    out of our own labels would change the reading (a base value) or be lost with it (a sum).
+    """
+    return label in _LABELS or (isinstance(label, str) and not label.endswith("_"))
+
+
+def _marks(fields: dict[Any, Any]) -> int:
+    marks = fields.get(_MARKS, 0)
+    if type(marks) is not int or not 0 <= marks <= _MARKS_MAX:
+        raise PackError(f"its marks (q) are not a number from 0 to {_MARKS_MAX}")
+    return marks
 
 
 def _text(fields: dict[Any, Any], label: int) -> str | None:

@@ -22,7 +22,13 @@ def good():
 
 
 def error_of(value):
-    return str(check.raises(config.ConfigError, config.Config, PATH, value))
+    # What is wrong in one sensor or channel is among the problems; anything else stops the node.
+    try:
+        problems = config.Config(PATH, value).problems
+    except config.ConfigError as error:
+        return str(error)
+    check.equal(len(problems), 1, problems)
+    return problems[0]
 
 
 def changed(path, value):
@@ -39,7 +45,9 @@ def test_good():
     settings = config.Config(PATH, good())
     check.equal([link.kind for link in settings.links], ["serial", "udp"])
     check.equal(settings.links[1].port, 5683)
-    check.equal(settings.sensors[0].interval_ms, 60_000)
+    co2 = settings.sensors[0].channels[0].settings(0)
+    check.equal((co2.interval_ms, co2.samples, co2.calibration), (60_000, 1, ()))
+    check.equal(settings.problems, [])
     check.equal(settings.sensors[0].address, None)
     check.equal(settings.buses[0].freq_hz, 100_000)
 
@@ -62,13 +70,70 @@ def test_errors_name_file_key_and_reason():
     )
     check.equal(
         changed(("sensors", 0, "channels", "co2"), ""),
-        "x.json.sensors[0].channels.co2: must be a name of 1 to 64 characters",
+        "x.json.sensors[0].channels.co2.name: must have 1 to 64 characters",
     )
+    channel = ("sensors", 0, "channels", "co2")
+    for setting, value, reason in (
+        ("samples", 0, "is 0, must be 1 to 60"),
+        ("deadband", "1", "must be a number"),
+        ("deadband", True, "must be a number"),
+        ("reduction", "mode", "is 'mode', must be one of max, mean, median, min"),
+        ("range", [1], "must be two numbers, least and most"),
+        ("range", [2, 1], "must be two numbers, least and most"),
+        ("calibration", [[1, 2], 3], "must be one or two pairs of numbers, raw and true"),
+        ("colour", 1, "no such setting"),
+    ):
+        check.equal(
+            changed(channel, {"name": "co2", setting: value}),
+            "x.json.sensors[0].channels.co2." + setting + ": " + reason,
+        )
     check.equal(changed(("sensor",), []), "x.json.sensor: no such setting")
     check.equal(
         changed(("journal",), {"readings": 1}),
         "x.json.journal.readings: is 1, must be 16 to 100000",
     )
+
+
+def test_what_is_wrong_in_one_place_stops_nothing_else():
+    settings = good()
+    settings["sensors"][0]["channels"]["temperature"] = {"name": 5}
+    settings["sensors"].append({"driver": "sht4x"})
+    made = config.Config(PATH, settings)
+    check.equal([channel.name for channel in made.sensors[0].channels], ["co2"])
+    check.equal(len(made.sensors), 1)
+    check.equal(
+        made.problems,
+        [
+            "x.json.sensors[0].channels.temperature.name: must be a text",
+            "x.json.sensors[1].interval_s: is missing",
+        ],
+    )
+
+
+def test_channel_settings_are_scaled_to_the_digits():
+    settings = good()
+    settings["sensors"][0]["channels"]["co2"] = {
+        "name": "co2",
+        "interval_s": 900,
+        "fast_interval_s": 60,
+        "fast_change": 0.05,
+        "samples": 3,
+        "reduction": "median",
+        "deadband": 0.1,
+        "heartbeat_s": 7200,
+        "range": [-1.5, 40],
+        "calibration": [[0, 0.25], [100, 99.5]],
+    }
+    made = config.Config(PATH, settings).sensors[0].channels[0].settings(2)
+    check.equal((made.interval_ms, made.fast_interval_ms, made.fast_change), (900_000, 60_000, 5))
+    check.equal((made.samples, made.reduction), (3, "median"))
+    check.equal((made.deadband, made.heartbeat_ms), (10, 7_200_000))
+    check.equal((made.least, made.most), (-150, 4000))
+    check.equal(made.calibration, ((0, 25), (10_000, 9_950)))
+    settings["sensors"][0]["channels"]["co2"]["calibration"] = [[1, 2], [1.001, 3]]
+    channel = config.Config(PATH, settings).sensors[0].channels[0]
+    error = check.raises(config.ConfigError, channel.settings, 2)
+    check.equal(str(error).endswith("its raw values must differ"), True, error)
 
 
 def test_missing_settings():
@@ -82,7 +147,7 @@ def test_missing_settings():
 
 
 def test_what_is_no_object_anywhere():
-    for value in (None, [], 1, "x", {"links": [None], "sensors": []}):
+    for value in (None, [], 1, "x", {"links": [None], "sensors": []}, {"links": []}):
         check.raises(config.ConfigError, config.Config, PATH, value)
 
 

@@ -23,7 +23,7 @@ def test_a_reading_comes_back_as_it_was_put_in():
         number = journal.append(channel, mantissa, digits, uptime_ms)
         record = Record()
         journal.read(number, record)
-        got = record.channel, record.mantissa, record.digits, record.uptime_ms
+        got = record.channel, record.mantissa, record.form, record.uptime_ms
         check.equal(got, (channel, mantissa, digits, uptime_ms))
 
 

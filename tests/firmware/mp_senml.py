@@ -45,6 +45,14 @@ def test_rfc_8428_example():
         check.equal(abs(got[2] - mantissa / 10**digits) <= 0.03125, True, got)
 
 
+def test_marks():
+    unmarked = filled([("co2", "ppm", 400, 0, START_S)])
+    marked = filled([("co2", "ppm", 400, 0, START_S, 5)])
+    check.equal(cbor.decode(marked)[0].pop("q"), 5)
+    check.equal(len(marked), len(unmarked) + 3)
+    check.equal("q" in cbor.decode(unmarked)[0], False)
+
+
 def test_rfc_8428_example_decodes():
     # Section 6's bytes, the base name among them, which the node never writes.
     pack = cbor.decode(

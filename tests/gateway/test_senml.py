@@ -135,6 +135,20 @@ REFUSED = {
 }
 
 
+def test_marks_and_extensions() -> None:
+    def decoded(**extra: Any) -> list[Record]:
+        return of({0: "c", 2: 400, 6: TIME_S} | extra)
+
+    assert decoded()[0].marks == 0
+    assert decoded(q=5)[0].marks == 5
+    assert decoded(colour="red")[0] == decoded()[0]
+    for marks in (-1, 8, 1.0, True, "1"):
+        with pytest.raises(PackError, match="marks"):
+            decoded(q=marks)
+    with pytest.raises(PackError, match="label 'must_' is not taken"):
+        decoded(must_=1)
+
+
 @pytest.mark.parametrize("payload", REFUSED)
 def test_refused(payload: str) -> None:
     with pytest.raises(PackError, match=REFUSED[payload]):

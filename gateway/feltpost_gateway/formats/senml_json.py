@@ -12,6 +12,7 @@ def format_readings(urn: str, records: list[Record]) -> bytes:
     """Return `records` of the node `urn` (`urn:dev:mac:…`) as a SenML array.
 
     Times are absolute, in seconds, and numbers are written as the shortest decimal that is exact.
+    `q` has a reading's marks (docs/protocol.md), where it has any.
     """
     parts = []
     for index, record in enumerate(records):
@@ -24,6 +25,8 @@ def format_readings(urn: str, records: list[Record]) -> bytes:
         else:
             pairs.append(f'"v":{_number(record.value)}')
         pairs.append(f'"t":{_number(Decimal(record.time_ms).scaleb(-3))}')
+        if record.marks:
+            pairs.append(f'"q":{record.marks}')
         parts.append("{" + ",".join(pairs) + "}")
     return ("[" + ",".join(parts) + "]").encode()
 
