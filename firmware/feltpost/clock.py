@@ -9,8 +9,19 @@ import time
 
 from micropython import const
 
-# A crystal is good to some 20 ppm; twice that for cold nights, as a shift: 2**-14 is 61 ppm.
-_DRIFT_SHIFT = const(14)
+# Marks, docs/protocol.md: the time was reconstructed after the clock had been set.
+RECONSTRUCTED = const(1)
+
+# A crystal is good to some 20 ppm, and to more in cold nights. As shifts: 2**-14 is 61 ppm, for one
+# that nobody has measured; 2**-17 is 8 ppm, for what is left once its drift is known.
+_UNKNOWN_SHIFT = const(14)
+_KNOWN_SHIFT = const(17)
+
+# Drift is measured over an hour or more: an answer's error of 10 ms is 3 ppm of that. After a day
+# the measurement starts anew, as drift changes with the seasons.
+_DRIFT_LEAST_MS = const(3_600_000)
+_DRIFT_MOST_MS = const(86_400_000)
+_PPB = const(1_000_000_000)
 
 
 class Clock:
@@ -18,13 +29,20 @@ class Clock:
 
     An answer tells the time to half its round trip. The clock keeps that error beside the time and
     lets it grow with the crystal's drift, so a late answer never spoils what a prompt one has told.
+    The drift itself is measured between contacts and corrected.
     """
 
     def __init__(self):
         self._ticks_ms = time.ticks_ms()
         self._uptime_ms = 0
+        # Unix time minus uptime at _told_ms, None until the first answer.
         self._offset_ms = None
         self._error_ms = self._told_ms = 0
+        self._known_from_ms = 0
+        # Where the measurement of the drift began, and what it gave; 0 and False until then.
+        self._anchor_ms = self._anchor_offset_ms = 0
+        self._drift_ppb = 0
+        self._drift_known = False
 
     def uptime_ms(self):
         """Return milliseconds since boot.
@@ -42,7 +60,8 @@ class Clock:
 
     def error_ms(self):
         """Return how far the wall time, which is set, may be off."""
-        return self._error_ms + (self.uptime_ms() - self._told_ms >> _DRIFT_SHIFT)
+        shift = _KNOWN_SHIFT if self._drift_known else _UNKNOWN_SHIFT
+        return self._error_ms + (self.uptime_ms() - self._told_ms >> shift)
 
     def set(self, unix_ms, round_trip_ms):
         """Take the gateway's time from an answer that has just come, so long after its request.
@@ -54,11 +73,20 @@ class Clock:
         error_ms = round_trip_ms // 2
         offset_ms = unix_ms + error_ms - now_ms
         moved_ms = None
-        if self._offset_ms is not None:
-            moved_ms = offset_ms - self._offset_ms
+        if self._offset_ms is None:
+            self._known_from_ms = now_ms
+            self._anchor(now_ms, offset_ms)
+        else:
+            moved_ms = offset_ms - self._offset_at(now_ms)
+            agreed = abs(moved_ms) <= self.error_ms() + error_ms
             # What the two agree on is no reason to move, unless the new one knows it better.
-            if abs(moved_ms) <= self.error_ms() + error_ms and error_ms >= self.error_ms():
+            if agreed and error_ms >= self.error_ms():
                 return 0
+            if agreed:
+                self._measure_drift(now_ms, offset_ms)
+            else:
+                # The gateway's clock was set. What was measured of ours stays true.
+                self._anchor(now_ms, offset_ms)
         self._offset_ms = offset_ms
         self._error_ms = error_ms
         self._told_ms = now_ms
@@ -66,4 +94,24 @@ class Clock:
 
     def unix_s(self, uptime_ms):
         """Return the wall time of an instant of this boot, whole Unix seconds, cut off."""
-        return (uptime_ms + self._offset_ms) // 1000
+        return (uptime_ms + self._offset_at(uptime_ms)) // 1000
+
+    def marks(self, uptime_ms):
+        """Return the marks of a reading that was sampled at that instant."""
+        return RECONSTRUCTED if uptime_ms < self._known_from_ms else 0
+
+    def _offset_at(self, uptime_ms):
+        return self._offset_ms + (uptime_ms - self._told_ms) * self._drift_ppb // _PPB
+
+    def _anchor(self, now_ms, offset_ms):
+        self._anchor_ms = now_ms
+        self._anchor_offset_ms = offset_ms
+
+    def _measure_drift(self, now_ms, offset_ms):
+        elapsed_ms = now_ms - self._anchor_ms
+        if elapsed_ms < _DRIFT_LEAST_MS:
+            return
+        self._drift_ppb = (offset_ms - self._anchor_offset_ms) * _PPB // elapsed_ms
+        self._drift_known = True
+        if elapsed_ms > _DRIFT_MOST_MS:
+            self._anchor(now_ms, offset_ms)

@@ -146,6 +146,7 @@ class Uplink:
             name, unit = self._channels[record.channel]
             time_s = self._clock.unix_s(record.uptime_ms)
             digits, marks = record.form & 15, record.form >> 4
+            marks |= self._clock.marks(record.uptime_ms)
             if not self._pack.add(name, unit, record.mantissa, digits, time_s, marks):
                 break
             number += 1

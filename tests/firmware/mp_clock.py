@@ -74,8 +74,56 @@ def test_the_error_grows_with_drift():
     clock.set(NOON_MS, 10)
     ticks.now_ms += 86_400_000
     check.equal(clock.error_ms(), 5 + (86_400_000 >> 14))
-    # After a day a second's difference is still a step, some seconds are what drift may have done.
-    check.equal(clock.set(NOON_MS + 86_400_000 + 3_000, 10), 3_000)
+
+
+def drifting(ppm, contacts, every_ms):
+    """A clock whose crystal is that much too slow, after contacts; and the true time now."""
+    clock = Clock()
+    start_ms = ticks.now_ms
+    for contact in range(contacts):
+        passed_ms = contact * every_ms
+        ticks.now_ms = start_ms + passed_ms - passed_ms * ppm // 1_000_000
+        # A few milliseconds of round trip, another each time.
+        clock.set(NOON_MS + passed_ms - 5 - contact % 3, 10 + 2 * (contact % 3))
+    return clock, NOON_MS + passed_ms
+
+
+def test_drift_is_measured_and_corrected_over_an_outage():
+    for ppm in (-40, -7, 0, 12, 40):
+        for contacts, every_ms in ((200, 60_000), (30, 900_000)):
+            clock, true_ms = drifting(ppm, contacts, every_ms)
+            # Five days without contact. Uncorrected, 40 ppm would make 17 s of it.
+            ticks.now_ms += 432_000_000 - 432 * ppm
+            true_ms += 432_000_000
+            off_s = abs(clock.unix_s(clock.uptime_ms()) - true_ms // 1000)
+            check.equal(off_s <= 3, True, (ppm, contacts, off_s))
+
+
+def test_a_step_of_the_gateways_clock_is_not_taken_for_drift():
+    clock, true_ms = drifting(20, 100, 60_000)
+    clock.set(true_ms + 30_000, 10)
+    for _ in range(3):
+        ticks.now_ms += 600_000 - 12
+        true_ms += 600_000
+        clock.set(true_ms + 30_000, 10)
+    ticks.now_ms += 86_400_000 - 1_728
+    true_ms += 86_400_000
+    off_s = abs(clock.unix_s(clock.uptime_ms()) - (true_ms + 30_000) // 1000)
+    check.equal(off_s <= 1, True, off_s)
+
+
+def test_marks_tell_what_was_sampled_before_the_clock_was_set():
+    clock = Clock()
+    ticks.now_ms += 60_000
+    before_ms = clock.uptime_ms()
+    ticks.now_ms += 60_000
+    clock.set(NOON_MS, 10)
+    check.equal(clock.marks(before_ms), 1)
+    check.equal(clock.marks(clock.uptime_ms()), 0)
+    ticks.now_ms += 60_000
+    clock.set(NOON_MS + 90_000, 10)
+    check.equal(clock.marks(clock.uptime_ms()), 0)
+    check.equal(clock.marks(before_ms), 1, "a later step makes no difference")
 
 
 if __name__ == "__main__":

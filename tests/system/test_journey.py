@@ -44,6 +44,42 @@ def test_readings_of_a_node_arrive_in_order_and_without_a_hole(rig):
         assert numbers == [(1, n) for n in range(len(numbers))]
 
 
+def test_readings_from_before_the_first_contact_arrive_with_their_time_and_a_mark(rig):
+    arrived = []
+
+    async def run():
+        async with rig(["serial", "udp"]) as running:
+            await running.gateway.kill()
+            # Nobody at the other end: for UDP a dead gateway, for serial a cable that is out.
+            line = running.nodes[0].board.line
+            line.unplug()
+            for node in running.nodes:
+                await node.board.power_off()
+                running.ledger = type(running.ledger)()
+                await node.board.power_on()
+            keep = running.subscriber._received
+            running.subscriber._received = lambda reading, at: (
+                arrived.append(reading),
+                keep(reading, at),
+            )
+            began_s = running.simulated_s
+            await running.until(began_s + 1 * HOUR_S)
+            line.plug()
+            await running.gateway.start()
+            await running.until(began_s + 2 * HOUR_S)
+            assert await running.drain(60)
+            return running.ledger
+
+    outcome = asyncio.run(run()).outcome()
+    assert (outcome.missing, outcome.wrong) == (0, 0)
+    for node in ("node-1", "node-2"):
+        marks = [reading.marks for reading in arrived if reading.node == node]
+        # An hour's worth at least from before, the rest from after, and none in between.
+        assert marks.count(1) >= 60 * 4
+        assert marks.count(0) >= 40 * 4
+        assert marks == sorted(marks, reverse=True)
+
+
 def test_a_board_that_loses_power_starts_a_new_journal_and_repeats_no_nonce(rig):
     async def run():
         async with rig(["udp"]) as running:

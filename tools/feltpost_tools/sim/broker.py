@@ -189,6 +189,7 @@ def readings(message: mqtt.MQTTMessage) -> list[Arrived]:
                 unit=record.get("u", ""),
                 value=record["v"],
                 unix_s=record["t"],
+                marks=record.get("q", 0),
             )
         )
     return arrived

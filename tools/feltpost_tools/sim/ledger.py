@@ -15,7 +15,10 @@ _TIME_TOLERANCE_S = 2.0
 
 @dataclass(frozen=True)
 class Arrived:
-    """One reading as it came out of the broker. unix_s: its own time, not that of its arrival."""
+    """One reading as it came out of the broker.
+
+    unix_s: its own time, not that of its arrival. marks: docs/protocol.md, "Marks".
+    """
 
     node: str
     journal: int
@@ -24,6 +27,7 @@ class Arrived:
     unit: str
     value: float
     unix_s: float
+    marks: int = 0
 
 
 @dataclass(frozen=True)

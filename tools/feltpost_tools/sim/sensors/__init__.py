@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from feltpost_tools.sim.sensors import bh1750, scd41, sht4x
+from feltpost_tools.sim.sensors import ads1115, bh1750, bme280, scd41, sht4x, vl53l1x
 from feltpost_tools.sim.sensors.device import Environment, I2CDevice, Nack, Observer, Readout
 
 __all__ = ["DRIVERS", "Environment", "I2CDevice", "Nack", "Observer", "Readout", "build"]
 
-_MODELS = {
+_MODELS: dict[str, tuple[type[I2CDevice], int]] = {
+    "ads1115": (ads1115.Ads1115, ads1115.ADDRESS),
     "bh1750": (bh1750.Bh1750, bh1750.ADDRESS),
+    "bme280": (bme280.Bme280, bme280.ADDRESS),
     "scd41": (scd41.Scd41, scd41.ADDRESS),
     "sht4x": (sht4x.Sht4x, sht4x.ADDRESS),
+    "vl53l1x": (vl53l1x.Vl53l1x, vl53l1x.ADDRESS),
 }
 
 DRIVERS = tuple(_MODELS)
