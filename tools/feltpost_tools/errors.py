@@ -18,3 +18,11 @@ class MissingTool(FeltpostError):
 
 class TraceError(FeltpostError):
     """A recording can't be replayed; the message names the file, and the line and column if any."""
+
+
+class DefinitionError(FeltpostError):
+    """A board's or kit's definition can't be used; the message names the file and the key."""
+
+
+class UnsuitableBoard(FeltpostError):
+    """A kit needs something that the board does not have; the message says what."""

@@ -1,7 +1,7 @@
 """The messages between a simulated board and its simulator.
 
-A stream socket carries them, each with its length in a byte before it, integers little endian. The
-board's side is shims/_host.py.
+A stream socket carries them, each with its length in two bytes before it, integers little endian.
+The board's side is shims/_host.py.
 
 Board to host
     ``I`` u32 ms, u16 doorbells: idle until input or for ms (0xFFFFFFFF: no limit)
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 NO_LIMIT_MS = 0xFFFFFFFF
 
+_LENGTH = struct.Struct("<H")
 _REST = struct.Struct("<BIH")
 _CLOCK = struct.Struct("<cIi")
 
@@ -65,9 +66,11 @@ class Request:
 
 def split(received: bytearray) -> Iterator[Rest | Request]:
     """Take the board's whole messages off the front of what was received; leave what is begun."""
-    while received and len(received) > received[0]:
-        end = received[0] + 1
-        message = bytes(received[1:end])
+    while len(received) >= _LENGTH.size:
+        end = _LENGTH.size + _LENGTH.unpack_from(received)[0]
+        if len(received) < end:
+            return
+        message = bytes(received[_LENGTH.size : end])
         del received[:end]
         yield _decode(message)
 
@@ -96,4 +99,4 @@ def doorbell(ticks_offset_ms: int, seconds_offset: int) -> bytes:
 
 
 def _with_length(message: bytes) -> bytes:
-    return bytes((len(message),)) + message
+    return _LENGTH.pack(len(message)) + message

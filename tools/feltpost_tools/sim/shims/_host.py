@@ -25,13 +25,14 @@ seconds_offset = 0
 def _read():
     # Read one message. A keyboard interrupt comes between messages, never within one: the host
     # writes each at once, so once its length is there the rest is too.
-    length = _channel.read(1)
-    if not length:
+    head = _channel.read(2)
+    if not head:
         sys.exit(1)
+    length = head[0] | head[1] << 8
     try:
-        return _channel.read(length[0])
+        return _channel.read(length)
     except KeyboardInterrupt:
-        _channel.read(length[0])
+        _channel.read(length)
         raise
 
 
@@ -52,7 +53,7 @@ def call(kind, payload=b""):
     """Ask the host and return the reply's data; raise OSError with the errno it gives."""
     global _request_id
     _request_id = (_request_id + 1) & 0xFF
-    _channel.write(bytes((len(payload) + 2, kind, _request_id)) + payload)
+    _channel.write(struct.pack("<HBB", len(payload) + 2, kind, _request_id) + payload)
     while True:
         reply = _take()
         # A reply to a request that a keyboard interrupt cut short is passed over.
@@ -84,7 +85,7 @@ def sleep_ms(duration_ms):
         left_ms = ticks_diff(end_ms, ticks_ms())
         if left_ms <= 0:
             return
-        _channel.write(struct.pack("<BBIH", 7, 0x53, left_ms, _doorbells & 0xFFFF))
+        _channel.write(struct.pack("<HBIH", 7, 0x53, left_ms, _doorbells & 0xFFFF))
         _take()
 
 
@@ -103,7 +104,7 @@ def wait(poller, ready, timeout_ms):
             left_ms = ticks_diff(end_ms, ticks_ms())
             if left_ms <= 0:
                 return found
-        _channel.write(struct.pack("<BBIH", 7, 0x49, left_ms, _doorbells & 0xFFFF))
+        _channel.write(struct.pack("<HBIH", 7, 0x49, left_ms, _doorbells & 0xFFFF))
         poller.poll(-1)
         # Input from outside is followed by a doorbell, which carries the time of its arrival: the
         # clock must be right before anybody looks at it.

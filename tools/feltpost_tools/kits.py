@@ -1,0 +1,183 @@
+"""Kits: what to buy, how to wire it, and the configuration that comes of it on a given board.
+
+A kit is described by the kit.toml in its folder of ../../hardware/kits. It names buses and supply
+rails, never pins, so that one kit fits every board that has them.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from feltpost_tools import hardware
+from feltpost_tools.boards import Board
+from feltpost_tools.errors import DefinitionError, UnsuitableBoard
+from feltpost_tools.hardware import Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A line of the bill of materials."""
+
+    name: str
+    quantity: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A wire from a part's terminal to "3V3", "5V", "GND", or a bus's line ("i2c0.scl")."""
+
+    part: str
+    terminal: str
+    signal: str
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A wire on a given board: from a part's terminal to the pin with that label."""
+
+    part: str
+    terminal: str
+    label: str
+
+
+@dataclass(frozen=True)
+class KitSensor:
+    """A sensor of the kit, with what firmware/feltpost/config.py wants to know of it.
+
+    channels: by what the driver measures, the reading's name, or a table with name and settings.
+    """
+
+    part: str
+    driver: str
+    bus: int
+    interval_s: int
+    channels: Mapping[str, str | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A kit: its parts by name, its wires, its sensors, and where the facts come from."""
+
+    name: str
+    title: str
+    parts: Mapping[str, Part]
+    wires: tuple[Wire, ...]
+    sensors: tuple[KitSensor, ...]
+    sources: tuple[str, ...]
+
+
+def names() -> list[str]:
+    """Return the names of all kits, sorted."""
+    return sorted(path.parent.name for path in (hardware.folder() / "kits").glob("*/kit.toml"))
+
+
+def load(name: str) -> Kit:
+    """Return the kit called `name`; DefinitionError when there is none or its file is wrong."""
+    known = names()
+    if name not in known:
+        raise DefinitionError(f"there is no kit {name!r}; known are {', '.join(known)}")
+    return read(hardware.folder() / "kits" / name / "kit.toml")
+
+
+def read(path: Path) -> Kit:
+    """Return the kit that the file at `path` defines; DefinitionError says what is wrong."""
+    root = hardware.read(path)
+    parts = _parts(root.table("parts"))
+    kit = Kit(
+        name=path.parent.name,
+        title=root.text("title"),
+        parts=parts,
+        wires=tuple(wire for table in root.tables("wiring") for wire in _wires(table, parts)),
+        sensors=tuple(_sensor(table, parts) for table in root.tables("sensors")),
+        sources=root.texts("sources"),
+    )
+    root.done()
+    return kit
+
+
+def expand(kit: Kit, board: Board, links: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the content of feltpost.json for `board` with the sensors of `kit`.
+
+    links: as firmware/feltpost/config.py describes them. UnsuitableBoard when the board lacks a bus
+    that the kit needs.
+    """
+    pins = {bus.id: {"scl": bus.scl, "sda": bus.sda} for bus in board.i2c}
+    needed = sorted({sensor.bus for sensor in kit.sensors})
+    for bus in needed:
+        if bus not in pins:
+            raise _unsuitable(kit, board, f"I2C bus {bus}")
+    return {
+        "links": [dict(link) for link in links],
+        "i2c": [{"id": bus, **pins[bus]} for bus in needed],
+        "sensors": [
+            {
+                "driver": sensor.driver,
+                "bus": sensor.bus,
+                "interval_s": sensor.interval_s,
+                "channels": copy.deepcopy(dict(sensor.channels)),
+            }
+            for sensor in kit.sensors
+        ],
+    }
+
+
+def wiring(kit: Kit, board: Board) -> list[Connection]:
+    """Return which pin of `board` every wire of `kit` goes to; UnsuitableBoard as for expand."""
+    labels = dict(board.power)
+    for bus in board.i2c:
+        labels[f"i2c{bus.id}.scl"] = board.pins[bus.scl].label
+        labels[f"i2c{bus.id}.sda"] = board.pins[bus.sda].label
+    connections = []
+    for wire in kit.wires:
+        if wire.signal not in labels:
+            raise _unsuitable(kit, board, wire.signal)
+        connections.append(Connection(wire.part, wire.terminal, labels[wire.signal]))
+    return connections
+
+
+def _parts(table: Table) -> dict[str, Part]:
+    parts = {}
+    for name in table.left():
+        row = table.table(name)
+        parts[name] = Part(name, row.number("quantity", 1, 1000), row.text("what"))
+        row.done()
+    return parts
+
+
+def _part(table: Table, parts: Mapping[str, Part]) -> str:
+    name = table.text("part")
+    if name not in parts:
+        raise table.error("part", f"is {name!r}, which parts does not have")
+    return name
+
+
+def _wires(table: Table, parts: Mapping[str, Part]) -> list[Wire]:
+    part = _part(table, parts)
+    terminals = table.table("terminals")
+    wires = [Wire(part, name, terminals.text(name)) for name in terminals.left()]
+    table.done()
+    return wires
+
+
+def _sensor(table: Table, parts: Mapping[str, Part]) -> KitSensor:
+    channels = table.table("channels")
+    sensor = KitSensor(
+        part=_part(table, parts),
+        driver=table.text("driver"),
+        bus=table.number("bus", 0, 7),
+        interval_s=table.number("interval_s", 1, 86_400),
+        channels={name: channels.text_or_values(name) for name in channels.left()},
+    )
+    table.done()
+    return sensor
+
+
+def _unsuitable(kit: Kit, board: Board, what: str) -> UnsuitableBoard:
+    return UnsuitableBoard(
+        f"kit {kit.name} needs {what}, which board {board.name} does not have; use another board"
+    )
