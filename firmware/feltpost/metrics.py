@@ -7,6 +7,9 @@ _METRICS = {
     "co2": (b"c", "ppm"),
     "illuminance": (b"l", "lx"),
     "waterLevel": (b"w", "m"),
+    "atmosphericPressure": (b"p", "hPa"),
+    "distance": (b"d", "m"),
+    "voltage": (b"v", "V"),
 }
 
 

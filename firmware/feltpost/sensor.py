@@ -2,7 +2,14 @@
 
 # The module feltpost.sensor_<name> holds the class. Imported only when a board has that sensor,
 # since a driver that nobody uses would cost heap.
-_DRIVERS = {"bh1750": "Bh1750", "scd41": "Scd41", "sht4x": "Sht4x"}
+_DRIVERS = {
+    "ads1115": "Ads1115",
+    "bh1750": "Bh1750",
+    "bme280": "Bme280",
+    "scd41": "Scd41",
+    "sht4x": "Sht4x",
+    "vl53l1x": "Vl53l1x",
+}
 
 
 class SensorError(Exception):
@@ -11,6 +18,10 @@ class SensorError(Exception):
 
 class NotResponding(SensorError):
     """Nothing acknowledges at the address: unplugged, without power, or the bus is held low."""
+
+
+class WrongChip(SensorError):
+    """Another chip answers at the address than the one that the driver is for."""
 
 
 class BadChecksum(SensorError):
@@ -68,3 +79,14 @@ class Sensor:
         What a missing acknowledgement means here (busy or absent) only the chip's driver knows.
         """
         self._i2c.readfrom_into(self.address, buffer)
+
+    def read_from(self, register, buffer):
+        """Write the address `register` (bytes), and fill `buffer` from there, in two transactions.
+
+        NotResponding when not acknowledged: for chips that acknowledge whatever they are doing.
+        """
+        self.write(register)
+        try:
+            self.read_into(buffer)
+        except OSError as error:
+            raise self.error(NotResponding, "vanished before it answered (errno %s)" % error.errno)

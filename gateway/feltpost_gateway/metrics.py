@@ -22,6 +22,9 @@ _TABLE = (
     Metric("co2", "c", "ppm", 0, 40_000),
     Metric("illuminance", "l", "lx", 0, 200_000),
     Metric("waterLevel", "w", "m", -500, 9_000),
+    Metric("atmosphericPressure", "p", "hPa", 300, 1_100),
+    Metric("distance", "d", "m", 0, 100),
+    Metric("voltage", "v", "V", -1_000, 1_000),
 )
 _BY_NAME = {metric.name: metric for metric in _TABLE}
 _BY_SHORT = {metric.short: metric for metric in _TABLE}

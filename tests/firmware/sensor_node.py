@@ -14,6 +14,8 @@ from feltpost.sensor import SensorError, load
 
 _ENODEV = 19
 
+_MOST_CHANNELS = 6
+
 
 def request(line):
     print(line)
@@ -79,15 +81,15 @@ def execute(words):
 
 
 sensor = None
-values = [None] * 3
+values = [None] * _MOST_CHANNELS
 while True:
     line = sys.stdin.readline()
     if not line:
         break
-    values[:] = [None] * 3
+    values[:] = [None] * _MOST_CHANNELS
     try:
         print(execute(line.split()))
     except SensorError as error:
-        print(f"error {type(error).__name__} {values == [None] * 3} {error}")
+        print(f"error {type(error).__name__} {values == [None] * _MOST_CHANNELS} {error}")
     except ValueError as error:
         print(f"error ValueError True {error}")

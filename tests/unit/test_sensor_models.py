@@ -9,13 +9,36 @@ from hypothesis import strategies as st
 from feltpost_tools.sim.sensors import DRIVERS, I2CDevice, Nack, Readout, build
 from feltpost_tools.sim.sensors.sensirion import crc8
 
-ROOM = {"co2": 749.2, "temperature": 23.7, "relativeHumidity": 26.272, "illuminance": 585.2}
+ROOM = {
+    "co2": 749.2,
+    "temperature": 23.7,
+    "relativeHumidity": 26.272,
+    "illuminance": 585.2,
+    "atmosphericPressure": 1013.25,
+    "distance": 1.234,
+    "voltage.0": 3.3,
+    "voltage.1": 1.25,
+    "voltage.2": 0.0042,
+    "voltage.3": 2.5,
+    # What follows from them: the chip takes the difference itself.
+    "voltage.0-1": 2.05,
+    "voltage.0-3": 0.8,
+    "voltage.1-3": -1.25,
+    "voltage.2-3": -2.4958,
+}
 
 START = bytes.fromhex("21b1")
 READ = bytes.fromhex("ec05")
 STOP = bytes.fromhex("3f86")
 READY = bytes.fromhex("e4b8")
 SERIAL = bytes.fromhex("3682")
+
+# The registers 0x2d to 0x87 of a VL53L1X, as ST's driver sets them, ranging not yet begun.
+ST_CONFIGURATION = bytes.fromhex(
+    "0000000102000208000810010100000000ff000f0000000000200b0000020a2100000500000000c8"
+    "000038ff010008000001db0f01f10d0168008008b8000000000f89000000000000000"
+    "10f0d0e0e000002c7ff9b000000010100"
+)
 
 
 class Bench:
@@ -95,13 +118,20 @@ def test_unknown_command_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", DRIVERS)
 def test_address(name: str) -> None:
-    default = {"scd41": 0x62, "sht4x": 0x44, "bh1750": 0x23}[name]
+    default = {
+        "scd41": 0x62,
+        "sht4x": 0x44,
+        "bh1750": 0x23,
+        "bme280": 0x76,
+        "ads1115": 0x48,
+        "vl53l1x": 0x29,
+    }[name]
     assert Bench(name).device.address == default
     assert build(name, lambda *_: 0.0, lambda _: None, 0x10).address == 0x10
 
 
 def test_unknown_name() -> None:
-    with pytest.raises(ValueError, match="'scd42'; there are bh1750, scd41, sht4x"):
+    with pytest.raises(ValueError, match="'scd42'; there are ads1115, bh1750, bme280,"):
         build("scd42", lambda *_: 0.0, lambda _: None)
 
 
@@ -109,6 +139,17 @@ COMMANDS = {
     "scd41": [START, READ, STOP, READY, SERIAL, bytes.fromhex("3646")],
     "sht4x": [b"\xfd", b"\xf6", b"\xe0", b"\x89", b"\x94"],
     "bh1750": [b"\x00", b"\x01", b"\x07", b"\x10", b"\x20", b"\x42", b"\x65"],
+    "bme280": [b"\xd0", b"\xe0\xb6", b"\xf2\x01", b"\xf4\x25", b"\xf4\x92", b"\xf7"],
+    "ads1115": [b"\x00", b"\x01", b"\x01\xc3\x83", b"\x01\x85\xe3", b"\x01\xb9\x03"],
+    "vl53l1x": [
+        b"\x00\x00\x00",
+        b"\x00\x00\x01",
+        b"\x00\x2d" + ST_CONFIGURATION,
+        b"\x00\x86\x01",
+        b"\x00\x87\x10",
+        b"\x00\x87\x40",
+        b"\x00\x89",
+    ],
 }
 
 

@@ -46,6 +46,7 @@ class Bh1750(I2CDevice):
         self._continuous = False
         self._started_us: int | None = None
         self._count = 0
+        self._illuminance = 0.0
         self._measured_us: int | None = None
 
     def _write(self, data: bytes, now_us: int) -> None:
@@ -88,8 +89,7 @@ class Bh1750(I2CDevice):
         self._finish_measurement(now_us)
         # The top count says that the converter overflowed, not how bright it is.
         if self._measured_us is not None and length >= 2 and self._count != _FULL_SCALE:
-            value = self._count / self._counts_per_lx()
-            self._observer(Readout("illuminance", value, now_us, self._measured_us))
+            self._observer(Readout("illuminance", self._illuminance, now_us, self._measured_us))
         return self._count.to_bytes(2, "big")
 
     def _counts_per_lx(self) -> float:
@@ -113,3 +113,5 @@ class Bh1750(I2CDevice):
         illuminance = self._environment("illuminance", self._measured_us)
         count = round(max(illuminance, 0.0) * self._counts_per_lx())
         self._count = min(count, _FULL_SCALE)
+        # By the sensitivity it was measured with, whatever is set by the time it is read.
+        self._illuminance = self._count / self._counts_per_lx()

@@ -45,7 +45,7 @@ _OVERSAMPLING = (0, 1, 2, 4, 8, 16, 16, 16)
 _SKIPPED = 0x80000
 _SKIPPED_HUMIDITY = 0x8000
 
-# Section 1.1, operating range. For what is beyond it the model gives the nearer end.
+# Chapter 1, operating range. For what is beyond it the model gives the nearer end.
 _TEMPERATURE_RANGE = (-40.0, 85.0)
 _HUMIDITY_RANGE = (0.0, 100.0)
 _PRESSURE_RANGE_HPA = (300.0, 1100.0)

@@ -20,7 +20,8 @@ Environment = Callable[[str, int], float]
 """(quantity, now_us) -> the true value at that time.
 
 Quantities and their units: "temperature" (°C), "relativeHumidity" (%RH), "illuminance" (lx),
-"co2" (ppm), "waterLevel" (m).
+"co2" (ppm), "waterLevel" (m), "atmosphericPressure" (hPa), "distance" (m), "voltage.0" to
+"voltage.3" (V).
 """
 
 

@@ -64,14 +64,14 @@ _BUDGETS_MS = {
 # UM2510: from one ranging to the next there must be 4 ms more than the budget.
 _OVERHEAD_US = 4_000
 
-# Data sheet section 3.2, t_BOOT.
+# Data sheet, power-up and boot sequence.
 _BOOT_US = 1_200
 
 # The chip's own numbers for how a ranging ended.
 _RANGE_VALID = 9
 _SIGNAL_FAIL = 4
 
-# Data sheet, table 6: the furthest target, in the dark.
+# Data sheet, features: the furthest target, in the dark.
 _FURTHEST_M = 4.0
 
 
