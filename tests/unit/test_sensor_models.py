@@ -170,7 +170,9 @@ def test_any_traffic_is_answered_or_not_acknowledged(name: str, data: st.DataObj
             pass
     for readout in bench.readouts:
         assert 0 <= readout.measured_us <= readout.time_us <= now_us
-        assert readout.value == pytest.approx(ROOM[readout.quantity], abs=0.7)
+        # The BH1750's measurement time can be made so short that a count is 11.5 lx.
+        step = 6 if readout.quantity == "illuminance" else 0.7
+        assert readout.value == pytest.approx(ROOM[readout.quantity], abs=step)
 
 
 # SCD41
