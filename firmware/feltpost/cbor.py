@@ -161,7 +161,7 @@ class Encoder:
             buf[pos + 1] = value >> 8
             buf[pos + 2] = value & 0xFF
         else:
-            wide = value >= 1 << 32
+            wide = value >= 0x100000000
             end = pos + (9 if wide else 5)
             if end > self._size:
                 raise Full

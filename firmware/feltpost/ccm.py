@@ -19,22 +19,28 @@ _MODE_CBC = const(2)
 # RFC 3610 section 2.2: an 8-byte tag, a 2-byte length; and whether there is associated data.
 _FLAGS = const(0x19)
 _FLAG_ASSOCIATED = const(0x40)
-_COUNTER_FLAGS = b"\x01"
+_COUNTER_FLAGS = const(0x01)
 
 # With the length field before it and the padding after it: more than any OSCORE header needs.
 _MOST_ASSOCIATED = const(64)
 
 
 class CCM:
-    """One key. Works in place, on memoryviews, with at most ``size`` bytes of plaintext."""
+    """One key. Works in place, on memoryviews, with at most ``size`` bytes of plaintext.
 
-    def __init__(self, key, size):
+    beside: another CCM of the same size, whose room to work in this one uses too.
+    """
+
+    def __init__(self, key, size, beside=None):
         self._ecb = aes(key, _MODE_ECB)
         self._cbc = aes(key, _MODE_CBC, bytes(_BLOCK))
         # The last block that the CBC object has put out: it is the vector of its next pass.
         self._chained = bytearray(_BLOCK)
         self._size = size
-        self._scratch = memoryview(bytearray(_BLOCK + _MOST_ASSOCIATED + size + _BLOCK))
+        if beside:
+            self._scratch = beside._scratch
+        else:
+            self._scratch = memoryview(bytearray(_BLOCK + _MOST_ASSOCIATED + size + _BLOCK))
 
     def seal(self, nonce, associated, buf, length):
         """Encrypt ``buf[:length]`` in place and put the tag behind it; return the new length.
@@ -112,8 +118,17 @@ class CCM:
     def _stream(self, nonce, length):
         # The key stream: one block for the tag, then what the message needs.
         count = 1 + (length + _BLOCK - 1) // _BLOCK
-        stream = self._scratch[: count * _BLOCK]
-        stream[:] = (_COUNTER_FLAGS + nonce + b"\0\0") * count
+        end = count * _BLOCK
+        stream = self._scratch[:end]
+        stream[0] = _COUNTER_FLAGS
+        stream[1:14] = nonce
+        stream[14] = 0
+        # The rest are copies, twice as many each time: nothing as long as the message is allocated.
+        filled = _BLOCK
+        while filled < end:
+            more = min(filled, end - filled)
+            stream[filled : filled + more] = stream[:more]
+            filled += more
         # One byte counts the blocks of any message that a datagram carries.
         for i in range(count):
             stream[i * _BLOCK + 15] = i

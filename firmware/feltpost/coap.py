@@ -70,30 +70,47 @@ class Writer:
         """Write an option; numbers must not fall. value: bytes or str."""
         if isinstance(value, str):
             value = value.encode()
-        delta = number - self._number
-        length = len(value)
-        self._byte(_nibble(delta) << 4 | _nibble(length))
-        self._extension(delta)
-        self._extension(length)
-        self._bytes(value)
-        self._number = number
+        self._option_head(number, len(value))
+        pos = self.pos
+        if pos + len(value) > self._size:
+            raise Full("CoAP: message too long")
+        buf = self._buf
+        # A slice would be an object on the heap, and these are few bytes.
+        for byte in value:
+            buf[pos] = byte
+            pos += 1
+        self.pos = pos
 
     def uint_option(self, number, value):
         """Write an option whose value is an unsigned integer (RFC 7252 section 3.2)."""
         length = 0
         while value >> (8 * length):
             length += 1
-        self.option(number, value.to_bytes(length, "big"))
+        self._option_head(number, length)
+        while length:
+            length -= 1
+            self._byte(value >> (8 * length) & 0xFF)
 
     def payload(self, data):
         """Write the payload marker and the payload; nothing for an empty one."""
         if data:
             self._byte(_PAYLOAD_MARKER)
-            self._bytes(data)
+            end = self.pos + len(data)
+            if end > self._size:
+                raise Full("CoAP: message too long")
+            self._buf[self.pos : end] = data
+            self.pos = end
 
     def marker(self):
         """Write the payload marker alone, for a payload that is put behind it in place."""
         self._byte(_PAYLOAD_MARKER)
+
+    def _option_head(self, number, length):
+        delta = number - self._number
+        self._byte(_nibble(delta) << 4 | _nibble(length))
+        self._extension(delta)
+        self._extension(length)
+        self._number = number
 
     def _extension(self, value):
         if value >= _EXTENDED_TWICE:
@@ -108,13 +125,6 @@ class Writer:
             raise Full("CoAP: message too long")
         self._buf[self.pos] = byte
         self.pos += 1
-
-    def _bytes(self, data):
-        end = self.pos + len(data)
-        if end > self._size:
-            raise Full("CoAP: message too long")
-        self._buf[self.pos : end] = data
-        self.pos = end
 
 
 def _nibble(value):

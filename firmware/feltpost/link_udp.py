@@ -11,6 +11,10 @@ from . import link
 _JOIN_MS = const(20_000)
 _JOIN_LOOK_MS = const(100)
 
+# The longest answer that a gateway gives is a diagnostic text. A longer one would be cut off, and
+# then fails its authentication. A whole MTU in one piece is what a heap may not have after weeks.
+_ANSWER_BYTES = const(512)
+
 # What loses this datagram and says nothing about the next: no buffer free just now, or nobody
 # listened at the gateway a moment ago (which is how ICMP tells that its service restarts).
 _LOST = (errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ECONNREFUSED)
@@ -33,6 +37,7 @@ class UdpLink:
         self._host = host
         self._port = port
         self._sock = None
+        self._buf = memoryview(bytearray(_ANSWER_BYTES))
         # Whether the gateway has been heard since connect().
         self._heard = True
 
@@ -94,15 +99,18 @@ class UdpLink:
         raise OSError("Wi-Fi {} can't be joined".format(self._ssid))
 
     def _receive(self):
+        # readinto() would take no memory, but it reads on until its buffer is full or nothing is
+        # left, and so joins two datagrams that wait into one.
         try:
-            data = self._socket().recv(link.MTU)
+            data = self._socket().recv(_ANSWER_BYTES)
         except OSError as error:
             if error.errno not in _LOST:
                 raise
             return None
         self._heard = True
-        # The bytes are this call's own, but only a bytearray may be overwritten.
-        return memoryview(bytearray(data))
+        length = len(data)
+        self._buf[:length] = data
+        return self._buf[:length]
 
     def _socket(self):
         if self._sock is None:
