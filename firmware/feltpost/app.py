@@ -3,17 +3,15 @@
 import asyncio
 import sys
 
+import esp32
 import machine
-import network
 
-from . import VERSION, config, metrics, sensor
+from . import VERSION, metrics, sensor
 from .channel import Channel
+from .channel_table import ChannelTable
 from .client import Client
 from .clock import Clock
 from .identity import Identity, NotEnrolled
-from .journal import RamJournal
-from .link_serial import SerialLink
-from .link_udp import UdpLink
 from .log import Log
 from .oscore import Context
 from .sampling import Sampler
@@ -22,16 +20,14 @@ from .uplink import Uplink
 # A gateway's sender id is empty, see docs/protocol.md.
 _GATEWAY_ID = b""
 
+_JOURNAL_PARTITION = "journal"
+
 
 def run():
     """Run the node; return only when the configuration or the key is missing or wrong."""
     log = Log()
-    try:
-        settings = config.load()
-        identity = Identity()
-        node = _Node(settings, identity, log)
-    except (config.ConfigError, NotEnrolled) as error:
-        log("feltpost {} can't start: {}", VERSION, error)
+    node = _assemble(log)
+    if not node:
         return
     try:
         asyncio.run(node.run())
@@ -41,12 +37,39 @@ def run():
         asyncio.new_event_loop()
 
 
+def _assemble(log):
+    # Return the node; None, once the reason is logged, when it can't be put together.
+    from . import config
+
+    try:
+        return _Node(config.load(), Identity(), log)
+    except (config.ConfigError, NotEnrolled) as error:
+        log("feltpost {} can't start: {}", VERSION, error)
+        return None
+    finally:
+        # The configuration is of no more use: what it read and its module would cost 6 kB of heap.
+        package = sys.modules[__name__.rpartition(".")[0]]
+        del package.config, sys.modules[config.__name__]
+
+
+def _journal(identity, settings):
+    # On flash where the board has a partition for it, else in RAM.
+    found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=_JOURNAL_PARTITION)
+    if found:
+        from .journal_flash import FlashJournal
+
+        return FlashJournal(found[0], identity.new_journal, identity.new_boot())
+    from .journal_ram import RamJournal
+
+    return RamJournal(identity.new_journal(), settings.journal_readings)
+
+
 class _Node:
     def __init__(self, settings, identity, log):
         self._log = log
         self._clock = Clock()
-        self._journal = RamJournal(identity.new_journal(), settings.journal_readings)
-        self._channels = []
+        self._journal = _journal(identity, settings)
+        self._table = ChannelTable()
         buses = {
             bus.id: machine.I2C(
                 bus.id, scl=machine.Pin(bus.scl), sda=machine.Pin(bus.sda), freq=bus.freq_hz
@@ -59,7 +82,7 @@ class _Node:
         self._serial = None
         context = Context(identity.key, identity.key_id, _GATEWAY_ID, identity.sequence)
         self._clients = [Client(self._link(entry), context) for entry in settings.links]
-        self._uplink = Uplink(self._clients, self._journal, self._channels, self._clock, log)
+        self._uplink = Uplink(self._clients, self._journal, self._table.entries, self._clock, log)
 
     async def run(self):
         appended = asyncio.Event()
@@ -68,11 +91,11 @@ class _Node:
             self._log.to(self._serial.diagnostic)
             tasks.append(asyncio.create_task(self._serial.run()))
         self._log(
-            "feltpost {}: journal {}, {} sensors, {} channels",
+            "feltpost {}: journal {}, {} readings in it, {} sensors",
             VERSION,
             self._journal.number,
+            len(self._journal),
             len(self._samplers),
-            len(self._channels),
         )
         for problem in self._problems:
             self._log("left out: {}", problem)
@@ -89,6 +112,8 @@ class _Node:
         self._log.to(print)
 
     def _sampler(self, entry, i2c):
+        from . import config
+
         # A sampler for the sensor, with those of its channels that can be made; None if none can.
         try:
             driver = sensor.load(entry.driver)
@@ -96,7 +121,7 @@ class _Node:
             self._problems.append("{}.driver: {}".format(entry.path, error))
             return None
         quantities = [quantity for quantity, _ in driver.CHANNELS]
-        kept = [None] * len(quantities)
+        kept: list = [None] * len(quantities)
         for wanted in entry.channels:
             if wanted.quantity not in quantities:
                 self._problems.append(
@@ -106,19 +131,26 @@ class _Node:
             i = quantities.index(wanted.quantity)
             try:
                 settings = wanted.settings(driver.CHANNELS[i][1])
-            except config.ConfigError as error:
-                self._problems.append(str(error))
+                number = self._table.number(wanted.name, metrics.unit(wanted.quantity))
+            except (config.ConfigError, ValueError) as error:
+                self._problems.append("{}: {}".format(wanted.path, error))
                 continue
-            kept[i] = Channel(len(self._channels), settings)
-            self._channels.append((wanted.name, metrics.unit(wanted.quantity)))
+            kept[i] = Channel(number, settings)
         if not any(kept):
             return None
         device = driver(i2c, entry.address) if entry.address else driver(i2c)
         return Sampler(entry.driver, device, kept, self._journal, self._clock, self._log)
 
     def _link(self, entry):
+        # The module of a link that the node doesn't have would cost heap.
         if entry.kind == "udp":
+            import network
+
+            from .link_udp import UdpLink
+
             wlan = network.WLAN(network.STA_IF)
             return UdpLink(wlan, entry.ssid, entry.password, entry.host, entry.port)
+        from .link_serial import SerialLink
+
         self._serial = SerialLink(sys.stdin.buffer, sys.stdout.buffer)
         return self._serial

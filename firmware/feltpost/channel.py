@@ -25,7 +25,15 @@ def _median(values):
     return ordered[middle] if len(ordered) & 1 else _mean(ordered[middle - 1 : middle + 1])
 
 
-REDUCTIONS = {"mean": _mean, "median": _median, "min": min, "max": max}
+def _least(values):
+    return min(values)
+
+
+def _most(values):
+    return max(values)
+
+
+REDUCTIONS = {"mean": _mean, "median": _median, "min": _least, "max": _most}
 
 
 class Settings:
@@ -47,7 +55,7 @@ class Settings:
         self.deadband = 0
         self.heartbeat_ms = 0
         self.least = self.most = None
-        self.calibration = ()
+        self.calibration = []
 
 
 class Channel:

@@ -9,8 +9,9 @@ import time
 
 from micropython import const
 
-# Marks, docs/protocol.md: the time was reconstructed after the clock had been set.
+# Marks, docs/protocol.md.
 RECONSTRUCTED = const(1)
+BOUNDED = const(2)
 
 # A crystal is good to some 20 ppm, and to more in cold nights. As shifts: 2**-14 is 61 ppm, for one
 # that nobody has measured; 2**-17 is 8 ppm, for what is left once its drift is known.
@@ -91,6 +92,10 @@ class Clock:
         self._error_ms = error_ms
         self._told_ms = now_ms
         return moved_ms
+
+    def offset_ms(self):
+        """Return Unix time less uptime, now, for a clock that is set."""
+        return self._offset_at(self.uptime_ms())
 
     def unix_s(self, uptime_ms):
         """Return the wall time of an instant of this boot, whole Unix seconds, cut off."""

@@ -151,13 +151,13 @@ class Channel:
         settings.heartbeat_ms = self._heartbeat_s * 1000
         if self._range:
             settings.least, settings.most = (_scaled(bound, digits) for bound in self._range)
-        settings.calibration = tuple(
+        settings.calibration = [
             (_scaled(raw, digits), _scaled(true, digits)) for raw, true in self._calibration
-        )
+        ]
         if len(settings.calibration) == 2:
             (low, _), (high, _) = settings.calibration
             if low == high:
-                raise ConfigError("{}.calibration: its raw values must differ".format(self.path))
+                raise ConfigError("calibration: its raw values must differ")
         return settings
 
     def _check_pairs(self):

@@ -13,6 +13,7 @@ _KEY = "key"
 _KEY_ID = "key_id"
 _SEQUENCE = "ssn"
 _JOURNAL = "journal"
+_BOOT = "boot"
 
 _KEY_BYTES = const(16)
 _KEY_ID_MOST_BYTES = const(7)
@@ -63,8 +64,15 @@ class Identity:
 
     def new_journal(self):
         """Return a number, 1 or more, that no journal of this node has had."""
-        number = _counter(self._nvs, _JOURNAL) + 1
-        self._nvs.set_i32(_JOURNAL, number)
+        return self._count(_JOURNAL)
+
+    def new_boot(self):
+        """Return a number larger than that of any boot before."""
+        return self._count(_BOOT)
+
+    def _count(self, name):
+        number = _counter(self._nvs, name) + 1
+        self._nvs.set_i32(name, number)
         self._nvs.commit()
         return number
 

@@ -11,7 +11,8 @@ from micropython import const
 
 from . import cbor, coap
 from .client import NoAnswer
-from .journal import Record
+from .clock import BOUNDED, RECONSTRUCTED
+from .record import Record
 from .senml import Pack
 
 # Sensors of one round finish within this of one another: they share one message.
@@ -125,6 +126,8 @@ class Uplink:
     async def _send_pack(self, client):
         first = self._journal.first
         count = self._fill(first)
+        if not count:
+            return 0
         response = await self._put(client, first, _FORMAT_PACK, self._pack.end())
         if response.protected and response.code == _CHANGED:
             self._set_clock(response)
@@ -136,21 +139,31 @@ class Uplink:
         return self._refused(response)
 
     def _fill(self, first):
-        # Put as many readings as fit into the pack, oldest first; return how many.
+        # Put as many readings as fit into the pack, oldest first; return how many. The journal
+        # makes a gap of one that can't be read any more.
         self._pack.begin()
+        record = self._record
         number = first
         last = min(self._journal.next, first + self._records_most)
-        while number < last:
-            record = self._record
-            self._journal.read(number, record)
+        while number < last and self._journal.read(number, record):
             name, unit = self._channels[record.channel]
-            time_s = self._clock.unix_s(record.uptime_ms)
-            digits, marks = record.form & 15, record.form >> 4
-            marks |= self._clock.marks(record.uptime_ms)
+            time_s, marks = self._time(record)
+            digits = record.form & 15
+            marks |= record.form >> 4
             if not self._pack.add(name, unit, record.mantissa, digits, time_s, marks):
                 break
             number += 1
         return number - first
+
+    def _time(self, record):
+        # When it was sampled, Unix seconds, and what is to be said of that.
+        clock = self._clock
+        if record.boot == self._journal.boot:
+            return clock.unix_s(record.uptime_ms), clock.marks(record.uptime_ms)
+        if record.offset_ms is None:
+            # Its boot ended before it learnt the time: it was before this one began.
+            return clock.unix_s(0), BOUNDED
+        return (record.uptime_ms + record.offset_ms) // 1000, RECONSTRUCTED
 
     async def _put(self, client, number, content_format, payload):
         self._path[2] = str(number)
@@ -201,6 +214,10 @@ class Uplink:
             self._log("clock set")
         elif abs(moved_ms) >= _CLOCK_MOVED_MS:
             self._log("clock moved by {} ms", moved_ms)
+        else:
+            return
+        # For readings that are sent by a later boot; a little less exact is good enough for them.
+        self._journal.set_clock(self._clock.offset_ms())
 
 
 def _text(response):

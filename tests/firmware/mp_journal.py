@@ -1,7 +1,9 @@
 """The journal in RAM: numbering, freeing, and what becomes of readings that don't fit."""
 
 import check
-from feltpost.journal import GAP_FULL, GAP_REJECTED, RamJournal, Record
+from feltpost.journal_gaps import GAP_FULL, GAP_REJECTED
+from feltpost.journal_ram import RamJournal
+from feltpost.record import Record
 
 
 def filled(count, capacity=16):

@@ -26,8 +26,9 @@ import check  # noqa: E402
 from feltpost import sampling  # noqa: E402
 from feltpost.channel import Channel, Settings  # noqa: E402
 from feltpost.clock import Clock  # noqa: E402
-from feltpost.journal import RamJournal, Record  # noqa: E402
+from feltpost.journal_ram import RamJournal  # noqa: E402
 from feltpost.log import Log  # noqa: E402
+from feltpost.record import Record  # noqa: E402
 from feltpost.sensor import SensorError  # noqa: E402
 
 MINUTE_MS = 60_000

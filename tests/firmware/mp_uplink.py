@@ -6,7 +6,8 @@ import check
 from feltpost import cbor
 from feltpost.client import NoAnswer
 from feltpost.clock import Clock
-from feltpost.journal import GAP_FULL, GAP_REJECTED, RamJournal
+from feltpost.journal_gaps import GAP_FULL, GAP_REJECTED
+from feltpost.journal_ram import RamJournal
 from feltpost.log import Log
 from feltpost.uplink import Uplink
 
