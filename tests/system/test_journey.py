@@ -80,15 +80,15 @@ def test_readings_from_before_the_first_contact_arrive_with_their_time_and_a_mar
         assert marks == sorted(marks, reverse=True)
 
 
-def test_a_board_that_loses_power_starts_a_new_journal_and_repeats_no_nonce(rig):
+def test_without_flash_a_board_starts_a_new_journal_and_repeats_no_nonce(rig):
     async def run():
-        async with rig(["udp"]) as running:
+        async with rig(["udp"], journal_blocks=0) as running:
             board = running.nodes[0].board
             for hour in (1, 2, 3):
                 await running.until(hour * HOUR_S)
                 await board.power_off()
-                # What the journal in RAM held is gone with the power; it is the flash journal
-                # that will keep it. All that is claimed here is that the node goes on.
+                # What the journal in RAM held is gone with the power. All that is claimed here is
+                # that the node goes on; what flash keeps is in test_power.py.
                 await board.power_on()
             await running.until(4 * HOUR_S)
             await running.drain(5)

@@ -91,6 +91,13 @@ def test_rounding_to_the_resolution_is_no_fault(ledger):
     assert ledger.outcome().wrong == 0
 
 
+def test_a_bounded_time_may_be_late_but_not_early(ledger):
+    ledger.arrived(replace(arrival(0), unix_s=T0 + 3600, marks=2), 0)
+    assert counts(ledger) == (5, 1, 4, 0, 0)
+    ledger.arrived(replace(arrival(1), unix_s=T0 + 60 - 5, marks=2), 0)
+    assert counts(ledger) == (5, 1, 4, 0, 1)
+
+
 def test_after_closing_nothing_more_counts_but_what_is_on_the_way_does(ledger):
     ledger.close((T0 + 60 * 4 + 30) * 1_000_000)
     ledger.sampled(sample(5), 0)

@@ -19,6 +19,7 @@ from feltpost_tools.sim.air import Air
 from feltpost_tools.sim.channel import Kind
 from feltpost_tools.sim.clock import monotonic_us
 from feltpost_tools.sim.console import SerialLine
+from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash, PowerCut
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.interpreter import Interpreter
 from feltpost_tools.sim.nvs import Nvs
@@ -31,6 +32,8 @@ _CTRL_C = 0x03
 # is in flash. It is given on top, so that heap_kib means what it means on a board.
 _SHIMS_KIB = 16
 _CHUNK = 65_536
+
+_JOURNAL_PARTITION = b"journal"
 
 # Exit codes with which a board asks to be started again, see shims/boot.py and shims/machine.py.
 _SOFT_RESET = 64
@@ -47,12 +50,14 @@ class Hardware:
     """What a board is made of.
 
     mac: six bytes. heap_kib: what the application has of MicroPython's heap. devices: the I2C
-    devices by bus number.
+    devices by bus number. journal_blocks: the flash partition "journal" in blocks of 4 KiB, 0 for
+    a board without one.
     """
 
     mac: bytes
     heap_kib: int
     devices: Mapping[int, Sequence[I2CDevice]]
+    journal_blocks: int = 0
 
 
 class Board:
@@ -74,6 +79,9 @@ class Board:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.nvs = Nvs(folder / "nvs.json")
+        self.flash: NorFlash | None = None
+        if hardware.journal_blocks:
+            self.flash = NorFlash(folder / "journal.flash", hardware.journal_blocks)
         self.line = SerialLine(folder / "tty", self._from_line)
         self.air: Air | None = None
         self._hardware = hardware
@@ -87,6 +95,7 @@ class Board:
         self._stdin = self._stdout = -1
         self._received = bytearray()
         self._at_rest = False
+        self.died = asyncio.Event()
         self._due_us: int | None = None
         self._doorbells = 0
         self._boot_us = 0
@@ -118,7 +127,8 @@ class Board:
     # Power
 
     async def power_on(self) -> None:
-        """Start the board."""
+        """Start the board; ``died`` is set when it ends by itself."""
+        self.died.clear()
         self._reset_cause = _CAUSE_POWER_ON
         await self._boot()
         self._world.add(self)
@@ -144,6 +154,8 @@ class Board:
         if self.air:
             self.air.close()
             self.air = None
+        if self.flash:
+            self.flash.close()
         self._console_log.close()
 
     @property
@@ -219,6 +231,7 @@ class Board:
             # It died: from here on it is like a board without power.
             self._process = None
             self._world.remove(self)
+            self.died.set()
 
     # Its part in the world's clock
 
@@ -318,6 +331,12 @@ class Board:
             case Kind.NVS_COMMIT:
                 self.nvs.commit()
                 return channel.reply(request)
+            case Kind.FLASH_SIZE:
+                known = self.flash and payload == _JOURNAL_PARTITION
+                size = self.flash.blocks * BLOCK_BYTES if self.flash and known else 0
+                return channel.reply(request, struct.pack("<I", size))
+            case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self.flash:
+                return self._use_flash(request, self.flash)
             case Kind.JOINED:
                 return channel.reply(request, bytes((self.air is not None and self.air.up,)))
             case Kind.KEYBOARD_INTERRUPT:
@@ -325,6 +344,22 @@ class Board:
                 return channel.reply(request)
             case _:
                 return channel.reply(request, errno=errno.ENOSYS)
+
+    def _use_flash(self, request: channel.Request, flash: NorFlash) -> bytes:
+        block, position, count = struct.unpack_from("<HHH", request.payload + bytes(4))
+        try:
+            match request.kind:
+                case Kind.FLASH_READ:
+                    return channel.reply(request, flash.read(block, position, count))
+                case Kind.FLASH_WRITE:
+                    flash.write(block, position, request.payload[4:])
+                case _:
+                    flash.erase(block)
+        except PowerCut:
+            # The chip stopped in the middle, and so must the processor, before it hears of it.
+            assert self._process is not None
+            self._process.kill()
+        return channel.reply(request)
 
     def _i2c(self, request: channel.Request) -> bytes:
         bus, address, length = struct.unpack_from("<BBH", request.payload)

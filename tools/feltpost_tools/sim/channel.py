@@ -39,6 +39,10 @@ class Kind(enum.IntEnum):
     NVS_PUT = ord("p")
     NVS_ERASE = ord("e")
     NVS_COMMIT = ord("m")
+    FLASH_SIZE = ord("f")
+    FLASH_READ = ord("R")
+    FLASH_WRITE = ord("W")
+    FLASH_ERASE = ord("E")
     JOINED = ord("n")
     KEYBOARD_INTERRUPT = ord("k")
 

@@ -11,6 +11,8 @@ from feltpost_tools.sim.kit import Sampled
 
 # A node's clock is right to some tenths of a second, and it writes whole seconds.
 _TIME_TOLERANCE_S = 2.0
+# docs/protocol.md, "Marks".
+_BOUNDED = 2
 
 
 @dataclass(frozen=True)
@@ -130,8 +132,11 @@ class NodeAccount:
 
 def _same(sample: Sampled, reading: Arrived) -> bool:
     # The reading is the sample's value rounded to the resolution, and a float may be a hair off.
+    early_s = reading.unix_s - sample.time_us / 1e6
     return (
         sample.unit == reading.unit
         and abs(sample.value - reading.value) <= sample.resolution / 2 * (1 + 1e-6)
-        and abs(sample.time_us / 1e6 - reading.unix_s) <= _TIME_TOLERANCE_S
+        and early_s >= -_TIME_TOLERANCE_S
+        # A time that is marked as bounded is only the latest that it can have been.
+        and (early_s <= _TIME_TOLERANCE_S or bool(reading.marks & _BOUNDED))
     )

@@ -40,7 +40,8 @@ class Plan:
 
     links: the link of each node, in order. speed: how many times faster than the wall clock time
     runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
-    None to start one. firmware: another firmware than the project's own.
+    None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
+    that each board has for its journal, 0 for a journal in RAM.
     """
 
     trace: Trace
@@ -50,6 +51,7 @@ class Plan:
     heap_kib: int = 128
     broker: tuple[str, int] | None = None
     firmware: Path | None = None
+    journal_blocks: int = 16
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,10 @@ class Rig:
         mac = _MAC_PREFIX + bytes((number,))
         enrolled = Enrolled(name, mac, number.to_bytes(1), secrets.token_bytes(16))
         hardware = Hardware(
-            mac, self.plan.heap_kib, kit.devices(name, self._environment, self._sampled)
+            mac,
+            self.plan.heap_kib,
+            kit.devices(name, self._environment, self._sampled),
+            self.plan.journal_blocks,
         )
         board = Board(name, self.folder / name, hardware, image, found, self.world)
         board.enrol(enrolled.key_id, enrolled.key)

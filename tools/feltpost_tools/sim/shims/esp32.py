@@ -1,4 +1,4 @@
-"""The esp32 module of a simulated board: NVS, kept by the simulator in a file."""
+"""The esp32 module of a simulated board: NVS and flash, kept by the simulator in files."""
 
 import struct
 
@@ -44,3 +44,50 @@ class NVS:
 
     def commit(self):
         _host.call(0x6D)
+
+
+class Partition:
+    TYPE_APP = 0
+    TYPE_DATA = 1
+
+    _BLOCK_BYTES = 4096
+    # What a write or read carries at most, so that a message to the simulator stays small.
+    _PIECE_BYTES = 512
+
+    def __init__(self, label, size):
+        self._label = label
+        self._size = size
+
+    @staticmethod
+    def find(type=TYPE_APP, subtype=0xFF, label=None, block_size=4096):
+        size = struct.unpack("<I", _host.call(0x66, (label or "").encode()))[0]
+        return [Partition(label, size)] if size and type == Partition.TYPE_DATA else []
+
+    def info(self):
+        return (self.TYPE_DATA, 0x40, 0, self._size, self._label, False)
+
+    def readblocks(self, block, buf, offset=0):
+        view = memoryview(buf)
+        for start in range(0, len(buf), self._PIECE_BYTES):
+            count = min(self._PIECE_BYTES, len(buf) - start)
+            view[start : start + count] = _host.call(
+                0x52, struct.pack("<HHH", block, offset + start, count)
+            )
+
+    def writeblocks(self, block, buf, offset=None):
+        if offset is None:
+            self.ioctl(6, block)
+            offset = 0
+        view = memoryview(buf)
+        for start in range(0, len(buf), self._PIECE_BYTES):
+            head = struct.pack("<HH", block, offset + start)
+            _host.call(0x57, head + bytes(view[start : start + self._PIECE_BYTES]))
+
+    def ioctl(self, op, arg):
+        if op == 4:
+            return self._size // self._BLOCK_BYTES
+        if op == 5:
+            return self._BLOCK_BYTES
+        if op == 6:
+            _host.call(0x45, struct.pack("<H", arg))
+        return 0
