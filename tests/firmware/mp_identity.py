@@ -24,6 +24,9 @@ class Nvs:
         buf[: len(value)] = value
         return len(value)
 
+    def set_blob(self, key, value):
+        self._values[key] = bytes(value)
+
     def commit(self):
         Nvs.stored = dict(self._values)
 
@@ -36,6 +39,7 @@ sys.modules["esp32"] = Esp32
 
 import check  # noqa: E402
 from feltpost import identity  # noqa: E402
+from feltpost.channel_table import ChannelTable  # noqa: E402
 
 KEY = bytes(range(16))
 
@@ -71,6 +75,35 @@ def test_a_number_is_reserved_before_it_is_used():
 def test_every_journal_has_a_number_of_its_own():
     numbers = [boot().new_journal() for _ in range(5)]
     check.equal(numbers, [1, 2, 3, 4, 5])
+
+
+def test_every_boot_has_a_larger_number():
+    numbers = [boot().new_boot() for _ in range(5)]
+    check.equal(numbers, [1, 2, 3, 4, 5])
+
+
+def test_channels_keep_their_numbers_whatever_is_configured_later():
+    first = ChannelTable()
+    check.equal([first.number("co2", "ppm"), first.number("x.y", None)], [0, 1])
+    second = ChannelTable()
+    check.equal(second.entries, [("co2", "ppm"), ("x.y", None)])
+    check.equal([second.number("temperature", "Cel"), second.number("x.y", None)], [2, 1])
+    check.equal(second.number("co2", "%"), 3, "another unit is another channel")
+    check.equal(ChannelTable().entries[2], ("temperature", "Cel"))
+
+
+def test_the_channel_table_is_bounded():
+    table = ChannelTable()
+    entered = 0
+    while entered < 300:
+        try:
+            table.number(f"channel-with-a-rather-long-name.{entered}", "Cel")
+        except ValueError:
+            break
+        entered += 1
+    check.equal(50 < entered <= 256, True, entered)
+    check.equal(len(ChannelTable().entries), entered, "what fitted is kept")
+    check.equal(table.number("channel-with-a-rather-long-name.0", "Cel"), 0)
 
 
 def test_the_last_numbers_are_not_reached():

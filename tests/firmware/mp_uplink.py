@@ -6,7 +6,7 @@ import check
 from feltpost import cbor
 from feltpost.client import NoAnswer
 from feltpost.clock import Clock
-from feltpost.journal_gaps import GAP_FULL, GAP_REJECTED
+from feltpost.journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_REJECTED
 from feltpost.journal_ram import RamJournal
 from feltpost.log import Log
 from feltpost.uplink import Uplink
@@ -194,6 +194,71 @@ def test_a_gap_that_is_not_confirmed_is_kept():
     node = Node(lambda *_: Answer(0xA3), 20, capacity=16)
     node.step()
     check.equal((node.journal.gap().first, node.journal.gap().count), (0, 4))
+
+
+class OldReadings(RamJournal):
+    """A journal whose readings are of former boots, as one on flash has them after a restart."""
+
+    boot = 3
+    offsets_ms = {1: NOW_MS - 7_200_000, 2: None}
+
+    def read(self, number, record):
+        super().read(number, record)
+        record.boot = number + 1
+        record.offset_ms = self.offsets_ms.get(record.boot)
+        return True
+
+
+def test_readings_of_former_boots_are_dated_by_what_was_known_of_those_boots():
+    node = Node(lambda *_: good(), 0)
+    node.journal = node.uplink._journal = OldReadings(5, 16)
+    for uptime_ms in (60_000, 60_000, 0):
+        node.journal.append(0, 2000, 2, uptime_ms)
+    node.step()
+    first, second, third = cbor.decode(node.gateway.asked[-1][2])
+    started_s = NOW_MS // 1000
+    # Two hours before now the first boot had been up for nothing.
+    check.equal((first[-3], first["q"]), (started_s - 7_200 + 60, 1))
+    # Nobody knows when the second was: before the third began, which is when it is dated.
+    base_s = second.get(-3, first[-3])
+    check.equal(second["q"], 2)
+    check.equal(abs(base_s + second.get(6, 0) - started_s) <= 1, True)
+    check.equal(third.get("q"), None, "this boot knows the time")
+
+
+class Unreadable(RamJournal):
+    """A journal with a reading that flash has lost; it makes a gap of it once it is the oldest."""
+
+    def read(self, number, record):
+        if number == 2:
+            if self.first == 2:
+                self._gaps.lose(3, GAP_CORRUPT)
+            return False
+        return super().read(number, record)
+
+
+def test_a_reading_that_cant_be_read_becomes_a_gap_and_blocks_nothing():
+    node = Node(lambda *_: good(), 0)
+    node.journal = node.uplink._journal = Unreadable(5, 16)
+    for i in range(5):
+        node.journal.append(0, 2000 + i, 2, 0)
+    for _ in range(6):
+        node.step()
+    check.equal((len(node.journal), node.journal.gap()), (0, None))
+    check.equal(node.numbers()[:3], ["j/5/0", "j/5/2", "j/5/3"])
+    check.equal(node.gateway.asked[2][2], bytes((0xA2, 0, 1, 1, GAP_CORRUPT)))
+
+
+def test_the_journal_is_told_the_clock():
+    told = []
+    RamJournal.set_clock = lambda journal, offset_ms: told.append(offset_ms)
+    node = Node(lambda *_: good(), 0)
+    check.equal(len(told), 1)
+    check.equal(abs(told[0] - NOW_MS) < 60_000, True, told)
+    for _ in range(3):
+        node.journal.append(0, 2000, 2, 0)
+        node.step()
+    check.equal(len(told) < 4, True, "one that has hardly moved is not written down again")
 
 
 def test_refusals_are_told_by_code():

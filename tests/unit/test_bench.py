@@ -3,21 +3,16 @@
 import asyncio
 import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from bench import node_day, node_encode, table
+from bench.table import Row, Section
 from rich.console import Console
 
 from feltpost_tools.errors import MissingTool
 from feltpost_tools.sim import interpreter
 from feltpost_tools.sim.interpreter import Interpreter
-
-# The bench is run from the checkout and never installed.
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from bench import node_day, node_encode, table  # noqa: E402
-from bench.table import Row, Section  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Where the figures for speed, memory and bytes on the wire come from: ``./run bench``."""

@@ -1,0 +1,169 @@
+"""A node with the indoor climate kit on UDP, for some simulated hours in a heap of a given size.
+
+What it sends and is answered passes through a tap that counts it; what its heap is like comes from
+its console (mp_watch.py).
+"""
+
+import asyncio
+import contextlib
+import re
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from feltpost_tools.sim import kit
+from feltpost_tools.sim.image import firmware_source
+from feltpost_tools.sim.rig import Plan, Rig, shared_recording
+from feltpost_tools.sim.trace import Trace
+
+_WATCH = Path(__file__).with_name("mp_watch.py")
+_HOUR_S = 3600
+_LOOK_S = 0.2
+_DRAIN_S = 60.0
+_INTERVAL_S = 60
+
+# IPv4 and UDP without options.
+_HEADER_BYTES = 20 + 8
+
+# What MicroPython counts free blocks in where words have 32 bits.
+_BLOCK_BYTES = 16
+_MEM_INFO = re.compile(rb"GC: total: \d+, used: \d+, free: (\d+)\s+No\. of .*max free sz: (\d+)")
+# The prompt comes once the application has ended; the line before it says why.
+_ENDED = re.compile(rb"([^\n]*)\r?\nMicroPython v")
+
+
+@dataclass(frozen=True)
+class HeapSample:
+    """A board's heap after a collection: bytes free, and bytes of the largest free block."""
+
+    free: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What passed between board and gateway while ``sets`` sets of readings were taken.
+
+    requests: datagrams from the board; octets: both ways, with IP and UDP headers.
+    """
+
+    sets: int
+    requests: int
+    octets: int
+
+
+@dataclass(frozen=True)
+class Day:
+    """What became of the run.
+
+    hours: how many the application completed; failure: what ended it early, empty when nothing
+    did; heap: a sample an hour; traffic: that of the last hour.
+    """
+
+    hours: int
+    failure: str
+    heap: list[HeapSample]
+    traffic: Traffic
+
+
+@dataclass(frozen=True)
+class _Datagram:
+    from_board: bool
+    octets: int
+    simulated_s: float
+
+
+class _Tap(asyncio.DatagramProtocol):
+    """Passes datagrams between one board and the gateway, and remembers their lengths."""
+
+    def __init__(self, rig: Rig):
+        self._rig = rig
+        self._gateway = ("127.0.0.1", rig.udp_port)
+        self._board: tuple[str, int] | None = None
+        self._transport: asyncio.DatagramTransport
+        self.passed: list[_Datagram] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        from_board = address != self._gateway
+        if from_board:
+            self._board = address
+        self.passed.append(_Datagram(from_board, len(data) + _HEADER_BYTES, self._rig.simulated_s))
+        self._transport.sendto(data, self._gateway if from_board else self._board)
+
+
+async def run(folder: Path, heap_kib: int, hours: int) -> Day:
+    """Run the application for so many simulated hours, or until it fails.
+
+    folder: a new one, for all that the run writes.
+    """
+    firmware = folder / "firmware"
+    shutil.copytree(firmware_source(), firmware, ignore=shutil.ignore_patterns("__pycache__"))
+    main = firmware / "main.py"
+    main.write_text(_WATCH.read_text() + main.read_text())
+    trace = Trace.load(shared_recording())
+    plan = Plan(trace, ["udp"], interval_s=_INTERVAL_S, heap_kib=heap_kib, firmware=firmware)
+    async with Rig(plan, folder) as rig, _tapped(rig) as tap:
+        # Half an interval off, so that no set is on its way at the first or the last moment.
+        end_s = rig.simulated_s + hours * _HOUR_S + _INTERVAL_S / 2
+        failure = await _run_until(rig, end_s + _INTERVAL_S)
+        if not failure and not await rig.drain(_DRAIN_S):
+            failure = f"{rig.ledger.outcome().missing} readings did not arrive"
+        console = _console(rig)
+    samples = [
+        HeapSample(int(free), int(blocks) * _BLOCK_BYTES)
+        for free, blocks in _MEM_INFO.findall(console)
+    ]
+    counted = [d for d in tap.passed if end_s - _HOUR_S <= d.simulated_s < end_s]
+    traffic = Traffic(
+        sets=_HOUR_S // _INTERVAL_S,
+        requests=sum(d.from_board for d in counted),
+        octets=sum(d.octets for d in counted),
+    )
+    return Day(min(len(samples), hours), failure, samples, traffic)
+
+
+@contextlib.asynccontextmanager
+async def _tapped(rig: Rig) -> AsyncIterator[_Tap]:
+    # Put a tap between the rig's one board and its gateway, and start the board anew. It has had no
+    # time to sample anything: its sensors are answered by this very event loop.
+    loop = asyncio.get_running_loop()
+    transport, tap = await loop.create_datagram_endpoint(
+        lambda: _Tap(rig), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        board = rig.nodes[0].board
+        await board.power_off()
+        assert board.air
+        board.air.close()
+        port = board.join(transport.get_extra_info("sockname"))
+        link = {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": "simulated"}
+        board.install(kit.configuration([link], rig.plan.interval_s))
+        await board.power_on()
+        yield tap
+    finally:
+        transport.close()
+
+
+async def _run_until(rig: Rig, simulated_s: float) -> str:
+    # Return what ended the application before that moment; empty when nothing did.
+    reached = asyncio.create_task(rig.until(simulated_s))
+    try:
+        while not reached.done():
+            await asyncio.wait({reached}, timeout=_LOOK_S)
+            if not rig.nodes[0].board.running:
+                return "the interpreter died"
+            ended = _ENDED.search(_console(rig))
+            if ended:
+                return ended[1].decode().strip()
+    finally:
+        reached.cancel()
+    return ""
+
+
+def _console(rig: Rig) -> bytes:
+    return (rig.nodes[0].board.folder / "console.log").read_bytes()
