@@ -52,13 +52,17 @@ def _assemble(log):
         del package.config, sys.modules[config.__name__]
 
 
-def _journal(identity, settings):
+def _journal(identity, settings, log):
     # On flash where the board has a partition for it, else in RAM.
     found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=_JOURNAL_PARTITION)
     if found:
         from .journal_flash import FlashJournal
 
-        return FlashJournal(found[0], identity.new_journal, identity.new_boot())
+        try:
+            return FlashJournal(found[0], identity.new_journal, identity.new_boot())
+        except (OSError, ValueError) as error:
+            # Worn out or too small: better less safe than silent.
+            log("journal partition can't be used ({}); readings are kept in RAM only", error)
     from .journal_ram import RamJournal
 
     return RamJournal(identity.new_journal(), settings.journal_readings)
@@ -68,7 +72,7 @@ class _Node:
     def __init__(self, settings, identity, log):
         self._log = log
         self._clock = Clock()
-        self._journal = _journal(identity, settings)
+        self._journal = _journal(identity, settings, log)
         self._table = ChannelTable()
         buses = {
             bus.id: machine.I2C(

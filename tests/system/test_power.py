@@ -78,3 +78,18 @@ def test_power_cut_in_any_flash_write_loses_only_what_was_not_yet_journalled(rig
     assert unexplained == []
     assert len(ledger.missing) <= 4 * len(cuts_us)
     assert ledger.outcome().delivered > 200
+
+
+def test_a_partition_that_cant_be_used_is_told_and_the_node_runs_on(rig):
+    async def run():
+        # Three blocks are the least.
+        async with rig(["udp"], journal_blocks=2) as running:
+            await running.until(0.2 * HOUR_S)
+            assert await running.drain(30)
+            return running.ledger, (running.folder / "node-1" / "console.log").read_text()
+
+    ledger, console = asyncio.run(run())
+    assert "readings are kept in RAM only" in console
+    outcome = ledger.outcome()
+    assert outcome.delivered > 40
+    assert (outcome.missing, outcome.wrong) == (0, 0)
