@@ -17,6 +17,7 @@ from .senml import Pack
 
 # Sensors of one round finish within this of one another: they share one message.
 _GATHER_MS = const(250)
+_UNREADABLE_PAUSE_MS = const(100)
 _PAUSE_FIRST_MS = const(2_000)
 _PAUSE_MOST_MS = const(240_000)
 
@@ -127,7 +128,8 @@ class Uplink:
         first = self._journal.first
         count = self._fill(first)
         if not count:
-            return 0
+            # The oldest can't be read, and is a gap now or will be. The others get their turn.
+            return _UNREADABLE_PAUSE_MS
         response = await self._put(client, first, _FORMAT_PACK, self._pack.end())
         if response.protected and response.code == _CHANGED:
             self._set_clock(response)
