@@ -120,8 +120,8 @@ class Uplink:
         response = await self._put(client, gap.first, _FORMAT_CBOR, report.view())
         if not (response.protected and response.code == _CHANGED):
             return self._refused(response)
-        self._set_clock(response)
         self._journal.free(below)
+        self._set_clock(response)
         return 0
 
     async def _send_pack(self, client):
@@ -132,8 +132,9 @@ class Uplink:
             return _UNREADABLE_PAUSE_MS
         response = await self._put(client, first, _FORMAT_PACK, self._pack.end())
         if response.protected and response.code == _CHANGED:
-            self._set_clock(response)
+            # Freed first: noting the clock may need room in the journal.
             self._journal.free(first + count)
+            self._set_clock(response)
             return 0
         if response.protected and response.code in (_BAD_REQUEST, _TOO_LARGE):
             self._isolate(first, count, response)
