@@ -4,23 +4,21 @@ import asyncio
 import sys
 
 import esp32
-import machine
 
-from . import VERSION, metrics, sensor
-from .channel import Channel
-from .channel_table import ChannelTable
+from . import VERSION
 from .client import Client
 from .clock import Clock
 from .identity import Identity, NotEnrolled
 from .log import Log
 from .oscore import Context
-from .sampling import Sampler
 from .uplink import Uplink
 
 # A gateway's sender id is empty, see docs/protocol.md.
 _GATEWAY_ID = b""
 
 _JOURNAL_PARTITION = "journal"
+
+_STARTING = ("config", "assembly", "ports", "channel_table")
 
 
 def run():
@@ -47,9 +45,17 @@ def _assemble(log):
         log("feltpost {} can't start: {}", VERSION, error)
         return None
     finally:
-        # The configuration is of no more use: what it read and its module would cost 6 kB of heap.
-        package = sys.modules[__name__.rpartition(".")[0]]
-        del package.config, sys.modules[config.__name__]
+        _forget(_STARTING)
+
+
+def _forget(names):
+    # What is of use only while the node starts would cost it 8 kB of heap for ever.
+    name = __name__.rpartition(".")[0]
+    package = sys.modules[name]
+    for module in names:
+        if hasattr(package, module):
+            delattr(package, module)
+            del sys.modules["{}.{}".format(name, module)]
 
 
 def _journal(identity, settings, log):
@@ -70,23 +76,19 @@ def _journal(identity, settings, log):
 
 class _Node:
     def __init__(self, settings, identity, log):
+        from .assembly import Assembly
+        from .channel_table import ChannelTable
+
         self._log = log
         self._clock = Clock()
         self._journal = _journal(identity, settings, log)
-        self._table = ChannelTable()
-        buses = {
-            bus.id: machine.I2C(
-                bus.id, scl=machine.Pin(bus.scl), sda=machine.Pin(bus.sda), freq=bus.freq_hz
-            )
-            for bus in settings.buses
-        }
+        table = ChannelTable()
+        self._samplers = Assembly(settings, table, self._journal, self._clock, log).samplers()
         self._problems = settings.problems
-        samplers = [self._sampler(entry, buses[entry.bus]) for entry in settings.sensors]
-        self._samplers = [sampler for sampler in samplers if sampler]
         self._serial = None
         context = Context(identity.key, identity.key_id, _GATEWAY_ID, identity.sequence)
         self._clients = [Client(self._link(entry), context) for entry in settings.links]
-        self._uplink = Uplink(self._clients, self._journal, self._table.entries, self._clock, log)
+        self._uplink = Uplink(self._clients, self._journal, table.entries, self._clock, log)
 
     async def run(self):
         appended = asyncio.Event()
@@ -114,36 +116,6 @@ class _Node:
         if self._serial:
             self._serial.release()
         self._log.to(print)
-
-    def _sampler(self, entry, i2c):
-        from . import config
-
-        # A sampler for the sensor, with those of its channels that can be made; None if none can.
-        try:
-            driver = sensor.load(entry.driver)
-        except ValueError as error:
-            self._problems.append("{}.driver: {}".format(entry.path, error))
-            return None
-        quantities = [quantity for quantity, _ in driver.CHANNELS]
-        kept: list = [None] * len(quantities)
-        for wanted in entry.channels:
-            if wanted.quantity not in quantities:
-                self._problems.append(
-                    "{}: {} measures {}".format(wanted.path, entry.driver, ", ".join(quantities))
-                )
-                continue
-            i = quantities.index(wanted.quantity)
-            try:
-                settings = wanted.settings(driver.CHANNELS[i][1])
-                number = self._table.number(wanted.name, metrics.unit(wanted.quantity))
-            except (config.ConfigError, ValueError) as error:
-                self._problems.append("{}: {}".format(wanted.path, error))
-                continue
-            kept[i] = Channel(number, settings)
-        if not any(kept):
-            return None
-        device = driver(i2c, entry.address) if entry.address else driver(i2c)
-        return Sampler(entry.driver, device, kept, self._journal, self._clock, self._log)
 
     def _link(self, entry):
         # The module of a link that the node doesn't have would cost heap.

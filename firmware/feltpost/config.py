@@ -4,13 +4,23 @@ The file is JSON, by default ``feltpost.json`` beside main.py:
 
     {"links": [{"kind": "serial"}
                or {"kind": "udp", "host": "192.0.2.1", "port": 5683,
-                   "ssid": "...", "password": "..."}],
+                   "ssid": "...", "password": "...",
+                   "ip": "192.0.2.7/24", "gateway": "192.0.2.254", "dns": "192.0.2.254"}],
      "i2c": [{"id": 0, "scl": 22, "sda": 21, "freq_hz": 100000}],
      "sensors": [{"driver": "scd41", "bus": 0, "interval_s": 60,
                   "channels": {"co2": "co2",
                                "temperature": {"name": "temperature.room", "samples": 5,
                                                "reduction": "median", "deadband": 0.1}}}],
-     "journal": {"readings": 1000}}
+     "journal": {"mode": "flash", "readings": 1000},
+     "health": {"interval_s": 3600}}
+
+A sensor has a ``name`` where the node has two of its kind. How it is connected depends on its
+driver: ``bus`` and ``address`` on I2C (the address when it isn't the driver's own), ``uart`` with
+an entry [{"id": 1, "tx": 19, "rx": 18}], or pins.
+
+``links`` are in order of preference, several networks for one. Without ``ip`` the network's DHCP
+gives an address, which takes the node about a second each time it joins; ``dns`` is the
+``gateway`` unless it says otherwise.
 
 ``channels`` maps what the driver measures to the name the reading gets, so that a node that has
 two of a kind can tell them apart, or to an object with the name and any of the settings of
@@ -27,22 +37,34 @@ from . import channel
 _DEFAULT_PORT = 5683
 _DEFAULT_FREQ_HZ = 100_000
 _DEFAULT_READINGS = 1000
+_DEFAULT_HEALTH_S = 3600
 _NAME_MOST_CHARACTERS = 64
+# What is remembered of them through deep sleep has room for as many.
+_LINKS_MOST = 8
 
 
 class ConfigError(Exception):
     """The configuration can't be used; the text names file, key and reason."""
 
 
-class _Table:
-    # One JSON object with the path that leads to it, for messages.
+class Table:
+    """One JSON object, and the path that leads to it, for messages. What is taken is checked."""
+
     def __init__(self, path, value):
         if not isinstance(value, dict):
             raise ConfigError("{}: must be an object".format(path))
         self.path = path
         self._left = dict(value)
 
+    def __contains__(self, key):
+        return key in self._left
+
+    def error(self, key, text):
+        """Return a ConfigError that names the key."""
+        return ConfigError("{}.{}: {}".format(self.path, key, text))
+
     def take(self, key, kind, default=None):
+        """Take a key's value, which must be of that kind; a default of None: it must be there."""
         path = "{}.{}".format(self.path, key)
         if key not in self._left:
             if default is None:
@@ -55,6 +77,7 @@ class _Table:
         return value
 
     def number(self, key, least, most, default=None):
+        """Take a whole number between least and most."""
         value = self.take(key, int, default)
         if not least <= value <= most:
             raise ConfigError(
@@ -63,12 +86,14 @@ class _Table:
         return value
 
     def tables(self, key, default=None):
+        """Take a list of objects, as Tables."""
         return [
-            _Table("{}.{}[{}]".format(self.path, key, i), value)
+            Table("{}.{}[{}]".format(self.path, key, i), value)
             for i, value in enumerate(self.take(key, list, default))
         ]
 
     def done(self):
+        """Complain of a key that nobody has taken: it is misspelt."""
         for key in self._left:
             raise ConfigError("{}.{}: no such setting".format(self.path, key))
 
@@ -84,7 +109,10 @@ _KINDS = {
 
 
 class Link:
-    """One way to the gateway: kind "serial", or "udp" with host, port, ssid and password."""
+    """One way to the gateway: kind "serial", or "udp" with host, port, ssid, password and address.
+
+    address: (IP with prefix length, gateway, DNS server), None for DHCP.
+    """
 
     def __init__(self, table):
         self.kind = table.take("kind", str)
@@ -93,11 +121,30 @@ class Link:
             self.port = table.number("port", 1, 65535, _DEFAULT_PORT)
             self.ssid = table.take("ssid", str)
             self.password = table.take("password", str, "")
+            self.address = _address(table) if "ip" in table else None
         elif self.kind != "serial":
             raise ConfigError(
                 "{}.kind: is {!r}, must be serial or udp".format(table.path, self.kind)
             )
         table.done()
+
+
+def _address(table):
+    ip = table.take("ip", str)
+    gateway = table.take("gateway", str)
+    dns = table.take("dns", str, gateway)
+    host, _, prefix = ip.partition("/")
+    if not (_is_ipv4(host) and prefix.isdigit() and 1 <= int(prefix) <= 30):
+        raise table.error("ip", "is {!r}, must be like 192.0.2.7/24".format(ip))
+    for key, value in (("gateway", gateway), ("dns", dns)):
+        if not _is_ipv4(value):
+            raise table.error(key, "is {!r}, must be like 192.0.2.1".format(value))
+    return ip, gateway, dns
+
+
+def _is_ipv4(text):
+    numbers = text.split(".")
+    return len(numbers) == 4 and all(n.isdigit() and int(n) <= 255 for n in numbers)
 
 
 class Bus:
@@ -111,6 +158,16 @@ class Bus:
         table.done()
 
 
+class Uart:
+    """One UART that sensors send on: id, pins tx and rx."""
+
+    def __init__(self, table):
+        self.id = table.number("id", 1, 7)
+        self.tx = table.number("tx", 0, 63)
+        self.rx = table.number("rx", 0, 63)
+        table.done()
+
+
 class Channel:
     """One channel of a sensor: what is measured, the reading's name, how values are treated."""
 
@@ -118,7 +175,7 @@ class Channel:
         self.path = path
         self.quantity = quantity
         # A text is short for an object with nothing but a name.
-        table = _Table(path, {"name": value} if isinstance(value, str) else value)
+        table = Table(path, {"name": value} if isinstance(value, str) else value)
         self.name = table.take("name", str)
         if not 0 < len(self.name) <= _NAME_MOST_CHARACTERS:
             raise ConfigError("{}.name: must have 1 to 64 characters".format(path))
@@ -172,15 +229,17 @@ class Channel:
 
 
 class Sensor:
-    """One sensor: driver, bus, address (None: the driver's own), and its channels."""
+    """One sensor: driver, name (in messages and fault readings), and its channels.
 
-    def __init__(self, table, bus_ids, problems):
+    options: the Table with what is left, which is the driver's to take: how the sensor is connected
+    and what else it lets one choose.
+    """
+
+    def __init__(self, table, problems):
         self.path = table.path
         self.driver = table.take("driver", str)
-        self.bus = table.number("bus", 0, 7, 0)
-        if self.bus not in bus_ids:
-            raise ConfigError("{}.bus: there is no bus {} in i2c".format(table.path, self.bus))
-        self.address = table.number("address", 0, 127, 0) or None
+        self.name = table.take("name", str, self.driver)
+        self.options = table
         interval_s = table.number("interval_s", 1, 86_400)
         self.channels = []
         for quantity, value in table.take("channels", dict).items():
@@ -189,11 +248,10 @@ class Sensor:
                 self.channels.append(Channel(path, quantity, value, interval_s))
             except ConfigError as error:
                 problems.append(str(error))
-        table.done()
 
 
 class Config:
-    """The whole configuration: links, buses, sensors, and the journal's size in readings.
+    """The whole configuration: links, buses, sensors, journal and health.
 
     What is wrong in one sensor or one channel leaves that out and stops nothing else; ``problems``
     says what it was.
@@ -201,22 +259,28 @@ class Config:
 
     def __init__(self, path, value):
         self.problems = []
-        root = _Table(path, value)
+        root = Table(path, value)
         self.links = [Link(table) for table in root.tables("links")]
-        if not self.links:
-            raise ConfigError("{}.links: at least one link is needed".format(path))
+        if not 1 <= len(self.links) <= _LINKS_MOST:
+            raise root.error("links", "1 to {} links are needed".format(_LINKS_MOST))
         self.buses = [Bus(table) for table in root.tables("i2c", [])]
-        bus_ids = [bus.id for bus in self.buses]
+        self.uarts = [Uart(table) for table in root.tables("uart", [])]
         self.sensors = []
         for i, value in enumerate(root.take("sensors", list)):
             try:
-                table = _Table("{}.sensors[{}]".format(path, i), value)
-                self.sensors.append(Sensor(table, bus_ids, self.problems))
+                table = Table("{}.sensors[{}]".format(path, i), value)
+                self.sensors.append(Sensor(table, self.problems))
             except ConfigError as error:
                 self.problems.append(str(error))
-        journal = _Table(path + ".journal", root.take("journal", dict, {}))
+        journal = Table(path + ".journal", root.take("journal", dict, {}))
         self.journal_readings = journal.number("readings", 16, 100_000, _DEFAULT_READINGS)
+        self.journal_mode = journal.take("mode", str, "flash")
+        if self.journal_mode not in ("flash", "ram"):
+            raise journal.error("mode", "is {!r}, must be flash or ram".format(self.journal_mode))
         journal.done()
+        health = Table(path + ".health", root.take("health", dict, {}))
+        self.health_interval_s = health.number("interval_s", 60, 86_400, _DEFAULT_HEALTH_S)
+        health.done()
         root.done()
 
 

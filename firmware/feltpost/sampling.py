@@ -3,16 +3,24 @@
 import asyncio
 import time
 
+from micropython import const
+
 from .sensor import SensorError
+
+# A sensor that fails is tried again soon, so that a disturbance costs no reading, and then ever
+# less often.
+_RETRY_FIRST_MS = const(1_000)
+_RETRY_MOST_MS = const(300_000)
 
 
 class Sampler:
     """One sensor, the channels kept of it, and the task that reads it.
 
-    channels: by index into the driver's values, a channel.Channel or None.
+    channels: by index into the driver's values, a channel.Channel or None. fault: the number of the
+    channel that tells of the sensor's faults.
     """
 
-    def __init__(self, name, sensor, channels, journal, clock, log):
+    def __init__(self, name, sensor, channels, fault, journal, clock, log):
         self._name = name
         self._sensor = sensor
         self._channels = channels
@@ -22,33 +30,51 @@ class Sampler:
         self._values = [0] * len(sensor.CHANNELS)
         # By the same index: the ticks at which the channel wants its next sample.
         self._due_ms = [time.ticks_ms()] * len(channels)
-        self._fault = None
+        self._fault = fault
+        self._started = False
+        # What was told of the sensor: the code of its fault, and how often it failed in a row.
+        self._code = 0
+        self._failures = 0
 
     async def run(self, appended):
-        """Sample for ever; set the event ``appended`` whenever readings were journalled.
-
-        A sensor that fails is started anew when it is due next: the others have tasks of their own
-        and go on.
-        """
-        started = False
+        """Sample for ever; set the event ``appended`` whenever readings were journalled."""
         while True:
-            due = self._due()
-            try:
-                if due and not started:
-                    await self._sensor.start()
-                    started = True
-                while due:
-                    await self._sensor.sample(self._values)
-                    if self._take(due):
-                        appended.set()
-                    self._clear()
-            except SensorError as error:
-                started = False
-                self._report(error)
-                for i in due:
-                    self._channels[i].forget()
-                    self._plan(i)
-            await asyncio.sleep_ms(self._wait_ms())
+            await self.round(appended)
+            await asyncio.sleep_ms(max(0, self.wait_ms()))
+
+    async def round(self, appended):
+        """Sample what is due.
+
+        A sensor that fails is started anew after a pause: the others have tasks of their own and
+        go on.
+        """
+        due = self._due()
+        try:
+            if due and not self._started:
+                await self._sensor.start()
+                self._started = True
+            while due:
+                await self._sensor.sample(self._values)
+                if self._take(due):
+                    appended.set()
+                if self._failures:
+                    self._failures = 0
+                    self._tell(0, "answers again", appended)
+        except SensorError as error:
+            self._started = False
+            self._tell(error.code, error, appended)
+            self._put_off()
+            self._sensor.recover()
+
+    def wait_ms(self):
+        """Return in how many milliseconds the next channel is due; below 0: so long ago."""
+        now_ms = time.ticks_ms()
+        waits_ms = [
+            time.ticks_diff(self._due_ms[i], now_ms)
+            for i, channel in enumerate(self._channels)
+            if channel
+        ]
+        return min(waits_ms)
 
     def _due(self):
         # Which channels want a sample now.
@@ -66,6 +92,10 @@ class Sampler:
         kept = False
         for i in list(due):
             channel = self._channels[i]
+            if self._values[i] is None:
+                due.remove(i)
+                self._plan(i)
+                continue
             channel.add(self._values[i])
             if channel.full():
                 due.remove(i)
@@ -83,23 +113,22 @@ class Sampler:
         due_ms = time.ticks_add(self._due_ms[i], self._channels[i].interval_ms())
         self._due_ms[i] = due_ms if time.ticks_diff(due_ms, now_ms) > 0 else now_ms
 
-    def _wait_ms(self):
-        now_ms = time.ticks_ms()
-        waits_ms = [
-            time.ticks_diff(self._due_ms[i], now_ms)
-            for i, channel in enumerate(self._channels)
-            if channel
-        ]
-        return max(0, min(waits_ms))
+    def _put_off(self):
+        # All channels of the sensor: what one of them can't have the others can't either.
+        pause_ms = min(_RETRY_FIRST_MS << min(self._failures, 10), _RETRY_MOST_MS)
+        self._failures += 1
+        again_ms = time.ticks_add(time.ticks_ms(), pause_ms)
+        for i, channel in enumerate(self._channels):
+            if channel:
+                channel.forget()
+                if time.ticks_diff(self._due_ms[i], again_ms) < 0:
+                    self._due_ms[i] = again_ms
 
-    def _report(self, error):
-        # Once when it begins, once when it changes: a broken sensor must not flood the log.
-        fault = str(error)
-        if fault != self._fault:
-            self._log("{}: {}", self._name, fault)
-            self._fault = fault
-
-    def _clear(self):
-        if self._fault:
-            self._log("{}: answers again", self._name)
-            self._fault = None
+    def _tell(self, code, text, appended):
+        # Once when a fault begins, changes, or ends: a broken sensor must not flood anything.
+        if code == self._code:
+            return
+        self._code = code
+        self._log("{}: {}", self._name, text)
+        self._journal.append(self._fault, code, 0, self._clock.uptime_ms())
+        appended.set()

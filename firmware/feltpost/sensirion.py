@@ -8,7 +8,8 @@ import asyncio
 
 from micropython import const
 
-from feltpost.sensor import BadChecksum, NotReady, Sensor
+from feltpost.i2c_sensor import I2cSensor
+from feltpost.sensor import BadChecksum, NotReady
 
 _CRC_POLYNOMIAL = const(0x31)
 _CRC_START = const(0xFF)
@@ -37,7 +38,7 @@ def hundredths(raw, span):
     return (40 * span * raw + 13107) // 26214
 
 
-class SensirionSensor(Sensor):
+class SensirionSensor(I2cSensor):
     """A Sensirion chip, with a buffer for answers of up to `words` words."""
 
     def __init__(self, i2c, address, words):

@@ -7,7 +7,8 @@ import asyncio
 
 from micropython import const
 
-from feltpost.sensor import NotReady, OutOfRange, Sensor, WrongChip
+from feltpost.i2c_sensor import I2cSensor
+from feltpost.sensor import NotReady, OutOfRange, WrongChip
 
 # Section 9.6: registers, most significant byte first.
 _CONVERSION = const(b"\x00")
@@ -38,7 +39,7 @@ _HIGHEST = const(0x7FFF)
 _LOWEST = const(-0x8000)
 
 
-class Ads1115(Sensor):
+class Ads1115(I2cSensor):
     """An ADS1115 that converts each of its inputs once when it is asked, and is off in between."""
 
     NAME = "ads1115"

@@ -7,7 +7,8 @@ import asyncio
 
 from micropython import const
 
-from feltpost.sensor import NotResponding, OutOfRange, Sensor
+from feltpost.i2c_sensor import I2cSensor
+from feltpost.sensor import NotResponding, OutOfRange
 
 # Page 5, instruction set. Each opcode is a transaction of its own (page 10).
 _POWER_ON = const(b"\x01")
@@ -23,7 +24,7 @@ _MEASURE_MS = const(181)
 _FULL_SCALE = const(0xFFFF)
 
 
-class Bh1750(Sensor):
+class Bh1750(I2cSensor):
     """A BH1750 that measures once, to 1 lx, each time it is asked, and sleeps in between."""
 
     NAME = "bh1750"

@@ -8,7 +8,8 @@ import struct
 
 from micropython import const
 
-from feltpost.sensor import BadChecksum, NotReady, OutOfRange, Sensor, WrongChip
+from feltpost.i2c_sensor import I2cSensor
+from feltpost.sensor import BadChecksum, NotReady, OutOfRange, WrongChip
 
 # Section 5.3, memory map. Writes are pairs of register and value; reads go on by themselves.
 _CALIBRATION = const(b"\x88")
@@ -45,7 +46,7 @@ _PRESSURE_LOW_PA = const(30_000 - 3)
 _PRESSURE_HIGH_PA = const(110_000 + 3)
 
 
-class Bme280(Sensor):
+class Bme280(I2cSensor):
     """A BME280 that measures once each time it is asked, and sleeps in between."""
 
     NAME = "bme280"

@@ -8,7 +8,7 @@ import asyncio
 from micropython import const
 
 from feltpost.sensirion import SensirionSensor, hundredths
-from feltpost.sensor import NotReady
+from feltpost.sensor import NotReady, NotResponding
 
 # Table 9: commands, most significant byte first, and how long they take at most.
 _START_PERIODIC_MEASUREMENT = const(b"\x21\xb1")
@@ -16,8 +16,11 @@ _READ_MEASUREMENT = const(b"\xec\x05")
 _STOP_PERIODIC_MEASUREMENT = const(b"\x3f\x86")
 _GET_DATA_READY_STATUS = const(b"\xe4\xb8")
 _GET_SERIAL_NUMBER = const(b"\x36\x82")
+_POWER_DOWN = const(b"\x36\xe0")
+_WAKE_UP = const(b"\x36\xf6")
 _EXECUTION_MS = const(1)
 _STOP_MS = const(500)
+_WAKE_UP_MS = const(30)
 
 # Section 3.8.2: the sensor has a measurement when any of these bits is set.
 _READY_MASK = const(0x07FF)
@@ -43,10 +46,21 @@ class Scd41(SensirionSensor):
 
         The chip keeps measuring through a reset of the board, and refuses most commands meanwhile.
         """
+        try:
+            self.write(_WAKE_UP)
+        except NotResponding:
+            # Section 3.10.4: it is never acknowledged, least of all by a chip that is awake.
+            pass
+        await asyncio.sleep_ms(_WAKE_UP_MS + 1)
         await self.command(_STOP_PERIODIC_MEASUREMENT, _STOP_MS)
         await self.command(_GET_SERIAL_NUMBER, _EXECUTION_MS)
         self.read_words(3)
         self.write(_START_PERIODIC_MEASUREMENT)
+
+    async def stop(self):
+        """Stop measuring, which takes some 15 mA, and power down to below 1 µA."""
+        await self.command(_STOP_PERIODIC_MEASUREMENT, _STOP_MS)
+        await self.command(_POWER_DOWN, _EXECUTION_MS)
 
     async def sample(self, values):
         """Fill `values` with CO2 (ppm), temperature (0.01 °C) and humidity (0.01 %RH).

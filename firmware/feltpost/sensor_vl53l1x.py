@@ -9,7 +9,8 @@ import asyncio
 
 from micropython import const
 
-from feltpost.sensor import NotReady, OutOfRange, Sensor, SensorError, WrongChip
+from feltpost.i2c_sensor import I2cSensor
+from feltpost.sensor import NotReady, OutOfRange, SensorError, WrongChip
 
 # Registers have 16-bit addresses, most significant byte first. Reads and writes go on to the next.
 _SYSTEM_STATUS = const(b"\x00\xe5")
@@ -62,7 +63,7 @@ _VALID = const(9)
 _NO_TARGET = const(b"\x04\x05\x06\x07\x08")
 
 
-class Vl53l1x(Sensor):
+class Vl53l1x(I2cSensor):
     """A VL53L1X that ranges once, for 100 ms, each time it is asked."""
 
     NAME = "vl53l1x"

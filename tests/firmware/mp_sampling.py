@@ -32,6 +32,8 @@ from feltpost.record import Record  # noqa: E402
 from feltpost.sensor import SensorError  # noqa: E402
 
 MINUTE_MS = 60_000
+# The number of the channel for the sensor's faults.
+FAULT = 9
 
 
 class Stop(Exception):
@@ -44,10 +46,14 @@ class Sensor:
     def __init__(self, fails_at=()):
         self.starts = 0
         self.samples = 0
+        self.recovered = 0
         self._fails_at = fails_at
 
     async def start(self):
         self.starts += 1
+
+    def recover(self):
+        self.recovered += 1
 
     async def sample(self, values):
         self.samples += 1
@@ -61,7 +67,7 @@ def run(sensor, settings, until_ms):
     """Sample until then; return [(minute, channel, value, form)] and the log."""
     journal, lines = RamJournal(1, 1000), []
     channels = [made and Channel(i, made) for i, made in enumerate(settings)]
-    sampler = sampling.Sampler("s", sensor, channels, journal, Clock(), Log(lines.append))
+    sampler = sampling.Sampler("s", sensor, channels, FAULT, journal, Clock(), Log(lines.append))
 
     async def sleep_ms(duration_ms):
         clock_time.now_ms += duration_ms
@@ -121,9 +127,34 @@ def test_marks_travel_in_the_form():
 def test_a_fault_is_told_once_and_when_it_clears():
     sensor = Sensor(fails_at=(2, 3, 4))
     found, lines = run(sensor, [every(1), None], 7 * MINUTE_MS)
-    check.equal([entry[0] for entry in found], [0, 4, 5, 6])
+    readings = [entry[0] for entry in found if entry[1] == 0]
+    check.equal(readings, [0, 1, 2, 3, 4, 5, 6], "after 1, 2 and 4 s it answers: none is missing")
+    check.equal([entry[2] for entry in found if entry[1] == FAULT], [SensorError.code, 0])
     check.equal(lines, ["s: broken", "s: answers again"])
     check.equal(sensor.starts, 4, "it is started anew after each failure")
+    check.equal(sensor.recovered, 3)
+
+
+def test_a_sensor_that_stays_away_is_tried_ever_less_often():
+    sensor = Sensor(fails_at=range(1, 1000))
+    found, lines = run(sensor, [every(1), every(1)], 61 * MINUTE_MS)
+    check.equal(found, [(0, FAULT, SensorError.code, 0)])
+    check.equal(len(lines), 1)
+    # 1, 2, 4, … 256 s are 511 s, and from there on every 300 s.
+    check.equal(sensor.samples, 10 + (61 * 60 - 511) // 300)
+
+
+def test_a_value_that_is_not_there_is_left_out():
+    class Partial(Sensor):
+        async def sample(self, values):
+            await super().sample(values)
+            if self.samples % 2:
+                values[1] = None
+
+    found, lines = run(Partial(), [every(1), every(1)], 4 * MINUTE_MS)
+    check.equal([entry[0] for entry in found if entry[1] == 0], [0, 1, 2, 3])
+    check.equal([entry[0] for entry in found if entry[1] == 1], [1, 3])
+    check.equal(lines, [])
 
 
 def test_a_sensor_that_is_slow_leaves_out_what_it_missed():

@@ -64,6 +64,9 @@ def execute(words):
     if words[0] == "start":
         asyncio.run(sensor.start())
         return "done"
+    if words[0] == "stop":
+        asyncio.run(sensor.stop())
+        return "done"
     if words[0] == "sample":
         asyncio.run(sensor.sample(values))
         return "values " + repr(values[: len(sensor.CHANNELS)])

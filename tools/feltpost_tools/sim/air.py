@@ -5,25 +5,32 @@ import contextlib
 import socket
 from collections.abc import Callable
 
+from feltpost_tools.sim.radio import AccessPoint, Radio
+
 _DATAGRAM_MOST = 65_536
+
+# The network that simulated boards are configured for unless a test says otherwise.
+SSID = "simulated"
 
 
 class Air:
     """A relay on the loopback interface, one for each board.
 
-    The board sends to ``port``; the gateway sees a peer of its own for each board.
+    The board sends to ``port``; the gateway sees a peer of its own for each board. ``radio`` decides
+    what is carried: only what comes from or goes to a board on a network.
     """
 
     def __init__(
         self,
         gateway: tuple[str, int],
+        now_us: Callable[[], int],
         sent: Callable[[], None],
         arriving: Callable[[Callable[[], None]], None],
         unreachable: Callable[[], None],
     ):
-        """sent is called for each datagram from the board; arriving for each one to it, with a
+        """now_us: simulated time. sent is called for each datagram from the board; arriving for each one to it, with a
         function that delivers it; unreachable when nobody listens at the gateway's port."""
-        self.up = True
+        self.radio = Radio([AccessPoint(SSID)], now_us)
         self._sent = sent
         self._arriving = arriving
         self._unreachable = unreachable
@@ -36,6 +43,16 @@ class Air:
         loop.add_reader(self._inner, self.collect)
         loop.add_reader(self._outer, self._from_gateway)
 
+    @property
+    def up(self) -> bool:
+        """Whether any network is in reach; to be set for all of them at once."""
+        return any(point.up for point in self.radio.reach)
+
+    @up.setter
+    def up(self, up: bool) -> None:
+        for point in self.radio.reach:
+            point.up = up
+
     def collect(self) -> None:
         """Carry all that the board has sent up to now."""
         while True:
@@ -43,7 +60,7 @@ class Air:
                 data, self._board_address = self._inner.recvfrom(_DATAGRAM_MOST)
             except BlockingIOError:
                 return
-            if self.up:
+            if self._carries():
                 self._sent()
                 # The gateway may be down, which the board must find out by itself.
                 with contextlib.suppress(ConnectionRefusedError):
@@ -65,8 +82,12 @@ class Air:
             self._unreachable()
             return
         address = self._board_address
-        if self.up and address:
+        if address and self._carries():
             self._arriving(lambda: self._deliver(data, address))
+
+    def _carries(self) -> bool:
+        point = self.radio.point
+        return point is not None and point.carries
 
     def _deliver(self, data: bytes, address: tuple[str, int]) -> None:
         self._inner.sendto(data, address)

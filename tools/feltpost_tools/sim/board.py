@@ -8,7 +8,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,9 @@ from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash, PowerCut
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.interpreter import Interpreter
 from feltpost_tools.sim.nvs import Nvs
-from feltpost_tools.sim.sensors.device import I2CDevice, Nack
+from feltpost_tools.sim.parts import Part
+from feltpost_tools.sim.radio import Radio
+from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 
 _TICKS_PERIOD = 1 << 30
@@ -35,35 +37,54 @@ _CHUNK = 65_536
 
 _JOURNAL_PARTITION = b"journal"
 
-# Exit codes with which a board asks to be started again, see shims/boot.py and shims/machine.py.
+# Exit codes with which a board asks for a soft reset, see shims/boot.py.
 _SOFT_RESET = 64
-_HARD_RESET = 65
 _SOFT_RESET_RAW = 66
 
+# What machine.reset_cause() tells (MicroPython's ports/esp32/modmachine.c), for a brown-out too.
 _CAUSE_POWER_ON = 1
 _CAUSE_HARD = 2
+_CAUSE_WATCHDOG = 3
+_CAUSE_DEEP_SLEEP = 4
 _CAUSE_SOFT = 5
+
+# What machine.wake_reason() tells after a deep sleep that the timer ended, and otherwise.
+_WOKEN_BY_TIMER = 4
+_NOT_WOKEN = 0
 
 
 @dataclass(frozen=True)
 class Hardware:
     """What a board is made of.
 
-    mac: six bytes. heap_kib: what the application has of MicroPython's heap. devices: the I2C
-    devices by bus number. journal_blocks: the flash partition "journal" in blocks of 4 KiB, 0 for
-    a board without one.
+    mac: six bytes. heap_kib: what the application has of MicroPython's heap. parts: what its
+    pins and buses lead to, by place. journal_blocks: the flash partition "journal" in blocks of 4 KiB, 0 for
+    a board without one. crystal_ppm: how much too fast its clock runs, parts per million. epoch:
+    the year from which its time.time() counts, 2000 as on the ESP32 or 1970.
     """
 
     mac: bytes
     heap_kib: int
-    devices: Mapping[int, Sequence[I2CDevice]]
+    parts: Mapping[str, Part]
     journal_blocks: int = 0
+    crystal_ppm: int = 0
+    epoch: int = 2000
+
+
+@dataclass(frozen=True)
+class _Restart:
+    # The chip stops at once and boots again with that cause, after deep sleep once the simulated
+    # time is due_us (None: never).
+    cause: int
+    asleep: bool = False
+    due_us: int | None = None
 
 
 class Board:
     """A board in its folder: file system in ``flash/``, NVS in ``nvs.json``, logs beside them.
 
-    It takes part in a World's clock from power_on() to power_off().
+    It takes part in a World's clock from power_on() to power_off(), deep sleep included. RTC
+    memory and the time of day go on as long as it has power.
     """
 
     def __init__(
@@ -82,6 +103,7 @@ class Board:
         self.flash: NorFlash | None = None
         if hardware.journal_blocks:
             self.flash = NorFlash(folder / "journal.flash", hardware.journal_blocks)
+        self.rtc = RtcMemory()
         self.line = SerialLine(folder / "tty", self._from_line)
         self.air: Air | None = None
         self._hardware = hardware
@@ -98,8 +120,14 @@ class Board:
         self.died = asyncio.Event()
         self._due_us: int | None = None
         self._doorbells = 0
-        self._boot_us = 0
+        self._boot_us = self._power_us = 0
         self._reset_cause = _CAUSE_POWER_ON
+        # Why the process is being ended, while it is; what ends a deep sleep.
+        self._restart: _Restart | None = None
+        self._awake = asyncio.Event()
+        self._watchdog_ms = 0
+        self._watchdog_us: int | None = None
+        self._watchdog_timer: asyncio.TimerHandle | None = None
         self._interrupt = _CTRL_C
         self._sent = slipmux.Decoder()
         self._answered = slipmux.Decoder()
@@ -120,7 +148,11 @@ class Board:
     def join(self, gateway: tuple[str, int]) -> int:
         """Bring the board within reach of a gateway's UDP port; return the port to send to."""
         self.air = Air(
-            gateway, self._request_sent, self._deliver_datagram, self._no_answer_expected
+            gateway,
+            self._world.clock.now_us,
+            self._request_sent,
+            self._deliver_datagram,
+            self._no_answer_expected,
         )
         return self.air.port
 
@@ -129,7 +161,7 @@ class Board:
     async def power_on(self) -> None:
         """Start the board; ``died`` is set when it ends by itself."""
         self.died.clear()
-        self._reset_cause = _CAUSE_POWER_ON
+        self._lose_power()
         await self._boot()
         self._world.add(self)
 
@@ -138,13 +170,33 @@ class Board:
         if self._process is None:
             return
         self._world.remove(self)
-        process, supervisor = self._process, self._supervisor
-        self._process = None
-        if process.returncode is None:
-            process.kill()
-        if supervisor:
-            await supervisor
+        # More than once where it was just booting.
+        while self._process is not None:
+            process, supervisor = self._process, self._supervisor
+            self._process = None
+            self._feed_watchdog(0)
+            if process.returncode is None:
+                process.kill()
+            self._awake.set()
+            if supervisor:
+                await supervisor
         self.nvs.revert()
+
+    def brown_out(self, seed: int = 0) -> None:
+        """Let the supply voltage dip: the chip boots again, and RTC memory is damaged.
+
+        To the firmware it is a power-on. A board in deep sleep does not notice.
+        """
+        if self._channel is None:
+            return
+        self._kill(_Restart(_CAUSE_POWER_ON))
+        self.rtc.decay(seed)
+        self._power_us = self._world.clock.now_us()
+
+    @property
+    def in_deep_sleep(self) -> bool:
+        """Whether it has power and its processor has none."""
+        return self._restart is not None and self._restart.asleep and self._channel is None
 
     async def close(self) -> None:
         """Power off and take the cable and the air away."""
@@ -180,6 +232,7 @@ class Board:
                     "FELTPOST_SHIMS": str(self._image.shims),
                     "FELTPOST_CHANNEL": str(inside.fileno()),
                     "FELTPOST_RAW": str(int(raw)),
+                    "FELTPOST_EPOCH": str(self._hardware.epoch),
                     "TZ": "UTC",
                 },
                 stdin=stdin_read,
@@ -199,6 +252,8 @@ class Board:
         self._at_rest = False
         self._doorbells = 0
         self._interrupt = _CTRL_C
+        if self.air:
+            self.air.radio.reset()
         self.answer_awaited_until_us = 0
         loop = asyncio.get_running_loop()
         loop.add_reader(outside, self._from_channel)
@@ -223,15 +278,80 @@ class Board:
         if code in (_SOFT_RESET, _SOFT_RESET_RAW):
             self._reset_cause = _CAUSE_SOFT
             await self._boot(raw=code == _SOFT_RESET_RAW)
-        elif code == _HARD_RESET:
-            self._reset_cause = _CAUSE_HARD
-            self.nvs.revert()
-            await self._boot()
+        elif self._restart:
+            await self._boot_again(process, self._restart)
         else:
             # It died: from here on it is like a board without power.
             self._process = None
+            self._feed_watchdog(0)
             self._world.remove(self)
             self.died.set()
+
+    # Resets and deep sleep
+
+    def _lose_power(self) -> None:
+        self._reset_cause = _CAUSE_POWER_ON
+        self._restart = None
+        self._power_us = self._world.clock.now_us()
+        self.rtc.lose()
+
+    def _kill(self, restart: _Restart | None) -> None:
+        # Stop the processor at once, as a reset does: no handler of the application runs.
+        assert self._process is not None
+        self._restart = restart
+        self._at_rest = False
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def _boot_again(self, process: asyncio.subprocess.Process, restart: _Restart) -> None:
+        self._feed_watchdog(0)
+        self.nvs.revert()
+        if restart.asleep:
+            self.answer_awaited_until_us = 0
+            self._awake.clear()
+            self._due_us = restart.due_us
+            self._at_rest = True
+            self._world.changed()
+            await self._awake.wait()
+            if process is not self._process:
+                return
+        self._restart = None
+        self._reset_cause = restart.cause
+        await self._boot()
+
+    def _sleep_deeply(self, duration_ms: int) -> None:
+        # As on the ESP32, no duration is for ever.
+        due_us = self._world.clock.now_us() + duration_ms * 1000 if duration_ms else None
+        self._kill(_Restart(_CAUSE_DEEP_SLEEP, asleep=True, due_us=due_us))
+
+    def _feed_watchdog(self, timeout_ms: int) -> None:
+        # Start it, feed it, or with 0 stop it, which only a reset can.
+        self._watchdog_us = None
+        if timeout_ms:
+            self._watchdog_us = self._world.clock.now_us() + timeout_ms * 1000
+            if self._watchdog_timer is None:
+                self._watch(timeout_ms / 1000)
+        elif self._watchdog_timer:
+            self._watchdog_timer.cancel()
+            self._watchdog_timer = None
+
+    def _watch(self, delay_s: float) -> None:
+        self._watchdog_timer = asyncio.get_running_loop().call_later(delay_s, self._check_watchdog)
+
+    def _check_watchdog(self) -> None:
+        # A board that is busy finds no rest at which the world's clock could end its time.
+        self._watchdog_timer = None
+        if self._watchdog_us is None or self._bitten():
+            return
+        self._watch((self._watchdog_us - self._world.clock.now_us()) / 1e6)
+
+    def _bitten(self) -> bool:
+        # Reset the board when it has not fed its watchdog in time; return whether it has not.
+        if self._watchdog_us is None or self._world.clock.now_us() < self._watchdog_us:
+            return False
+        self._feed_watchdog(0)
+        self._kill(_Restart(_CAUSE_WATCHDOG))
+        return True
 
     # Its part in the world's clock
 
@@ -243,12 +363,16 @@ class Board:
     @property
     def due_us(self) -> int | None:
         """Until when it waits, simulated Unix microseconds; None: until input comes."""
-        return self._due_us
+        ends = [end for end in (self._due_us, self._watchdog_us) if end is not None]
+        return min(ends, default=None)
 
     def wake(self) -> None:
         """Tell the board that its time has come."""
         self._at_rest = False
-        self._tell(channel.wake(*self._offsets()))
+        if self.in_deep_sleep:
+            self._awake.set()
+        elif not self._bitten():
+            self._tell(channel.wake(*self._offsets()))
 
     def collect_output(self) -> None:
         """Take in all that the board has sent up to now."""
@@ -257,10 +381,13 @@ class Board:
             self.air.collect()
 
     def _offsets(self) -> tuple[int, int]:
+        uptime_us = self._world.clock.now_us() - self._boot_us
         since_boot_us = self._world.clock.offset_us - self._boot_us
-        ticks_offset = (since_boot_us // 1000) % _TICKS_PERIOD
-        uptime_s = (self._world.clock.now_us() - self._boot_us) // 1_000_000
-        return ticks_offset, uptime_s - int(time.time())
+        # The board adds its own monotonic clock, so what its crystal gains is told as offset.
+        gained_us = uptime_us * self._hardware.crystal_ppm // 1_000_000
+        ticks_offset = ((since_boot_us + gained_us) // 1000) % _TICKS_PERIOD
+        powered_s = (self._world.clock.now_us() - self._power_us) // 1_000_000
+        return ticks_offset, powered_s - int(time.time())
 
     def _input(self, put: Callable[[], None]) -> None:
         # Give the board input: first the clock, then the input, then the doorbell.
@@ -288,6 +415,9 @@ class Board:
             message = self._channel.recv(_CHUNK)
         except (BlockingIOError, ConnectionResetError):
             return
+        if self._restart:
+            # It was reset meanwhile.
+            return
         self._received += message
         for item in channel.split(self._received):
             if isinstance(item, channel.Rest):
@@ -301,7 +431,8 @@ class Board:
             return
         self._due_us = None
         if rest.limit_ms is not None:
-            self._due_us = self._world.clock.now_us() + rest.limit_ms * 1000
+            pace = 1_000_000 + self._hardware.crystal_ppm
+            self._due_us = self._world.clock.now_us() + rest.limit_ms * 1_000_000_000 // pace
         self._at_rest = True
         self._world.changed()
 
@@ -310,15 +441,14 @@ class Board:
     def _serve(self, request: channel.Request) -> bytes:
         payload = request.payload
         match request.kind:
-            case Kind.I2C_TRANSFER:
-                return self._i2c(request)
-            case Kind.I2C_SCAN:
-                devices = self._hardware.devices.get(payload[0], ())
-                return channel.reply(request, bytes(sorted(d.address for d in devices)))
+            case Kind.PART:
+                return self._ask_part(request)
             case Kind.UNIQUE_ID:
                 return channel.reply(request, self._hardware.mac)
             case Kind.RESET_CAUSE:
-                return channel.reply(request, bytes((self._reset_cause,)))
+                woken = self._reset_cause == _CAUSE_DEEP_SLEEP
+                wake_reason = _WOKEN_BY_TIMER if woken else _NOT_WOKEN
+                return channel.reply(request, bytes((self._reset_cause, wake_reason)))
             case Kind.NVS_GET:
                 value = self.nvs.get(payload[1:].decode())
                 return _found(request, value)
@@ -337,10 +467,27 @@ class Board:
                 return channel.reply(request, struct.pack("<I", size))
             case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self.flash:
                 return self._use_flash(request, self.flash)
-            case Kind.JOINED:
-                return channel.reply(request, bytes((self.air is not None and self.air.up,)))
+            case Kind.WLAN_STATE | Kind.WLAN_JOIN | Kind.WLAN_LEAVE if self.air:
+                return self._use_radio(request, self.air.radio)
             case Kind.KEYBOARD_INTERRUPT:
                 (self._interrupt,) = struct.unpack("<b", payload)
+                return channel.reply(request)
+            case Kind.RTC_READ:
+                return channel.reply(request, self.rtc.read())
+            case Kind.RTC_WRITE:
+                try:
+                    self.rtc.write(payload)
+                except WriteTorn:
+                    self._kill(_Restart(_CAUSE_WATCHDOG))
+                return channel.reply(request)
+            case Kind.WATCHDOG:
+                self._feed_watchdog(*struct.unpack("<I", payload))
+                return channel.reply(request)
+            case Kind.HARD_RESET:
+                self._kill(_Restart(_CAUSE_HARD))
+                return channel.reply(request)
+            case Kind.DEEP_SLEEP:
+                self._sleep_deeply(*struct.unpack("<I", payload))
                 return channel.reply(request)
             case _:
                 return channel.reply(request, errno=errno.ENOSYS)
@@ -357,29 +504,35 @@ class Board:
                     flash.erase(block)
         except PowerCut:
             # The chip stopped in the middle, and so must the processor, before it hears of it.
-            assert self._process is not None
-            self._process.kill()
+            self._kill(None)
         return channel.reply(request)
 
-    def _i2c(self, request: channel.Request) -> bytes:
-        bus, address, length = struct.unpack_from("<BBH", request.payload)
-        data = request.payload[4:]
-        now_us = self._world.clock.now_us()
-        for device in self._hardware.devices.get(bus, ()):
-            if device.address == address:
-                try:
-                    if length:
-                        return channel.reply(request, device.read(length, now_us))
-                    device.write(data, now_us)
-                    return channel.reply(request)
-                except Nack:
-                    break
-        # What the ESP32 port raises for an address that nobody acknowledges.
-        return channel.reply(request, errno=errno.ENODEV)
+    def _use_radio(self, request: channel.Request, radio: Radio) -> bytes:
+        match request.kind:
+            case Kind.WLAN_STATE:
+                return channel.reply(request, radio.state())
+            case Kind.WLAN_JOIN if not radio.join(request.payload):
+                return channel.reply(request, errno=errno.ENOSYS)
+            case Kind.WLAN_LEAVE:
+                radio.leave()
+        return channel.reply(request)
+
+    def _ask_part(self, request: channel.Request) -> bytes:
+        place_end = 1 + request.payload[0]
+        part = self._hardware.parts.get(request.payload[1:place_end].decode())
+        if part is None:
+            return channel.reply(request, errno=errno.ENODEV)
+        try:
+            answer = part.serve(request.payload[place_end:], self._world.clock.now_us())
+        except OSError as error:
+            return channel.reply(request, errno=error.errno or errno.EIO)
+        return channel.reply(request, answer)
 
     # Console and links
 
     def _from_stdout(self) -> None:
+        if self._channel is None:
+            return
         try:
             data = os.read(self._stdout, _CHUNK)
         except (BlockingIOError, OSError):
@@ -393,7 +546,7 @@ class Board:
         self._console_log.write(data)
 
     def _from_line(self, data: bytes) -> None:
-        if self._process is None:
+        if self._process is None or self._channel is None:
             return
         if self._interrupt == _CTRL_C and _CTRL_C in data:
             data = data.replace(bytes((_CTRL_C,)), b"")

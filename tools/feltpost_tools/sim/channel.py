@@ -31,8 +31,7 @@ class Kind(enum.IntEnum):
 
     IDLE = ord("I")
     SLEEP = ord("S")
-    I2C_TRANSFER = ord("i")
-    I2C_SCAN = ord("s")
+    PART = ord("P")
     UNIQUE_ID = ord("u")
     RESET_CAUSE = ord("c")
     NVS_GET = ord("g")
@@ -43,8 +42,15 @@ class Kind(enum.IntEnum):
     FLASH_READ = ord("R")
     FLASH_WRITE = ord("W")
     FLASH_ERASE = ord("E")
-    JOINED = ord("n")
+    WLAN_STATE = ord("n")
+    WLAN_JOIN = ord("j")
+    WLAN_LEAVE = ord("l")
     KEYBOARD_INTERRUPT = ord("k")
+    RTC_READ = ord("q")
+    RTC_WRITE = ord("Q")
+    WATCHDOG = ord("w")
+    HARD_RESET = ord("x")
+    DEEP_SLEEP = ord("z")
 
 
 @dataclass(frozen=True)

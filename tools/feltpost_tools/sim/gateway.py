@@ -5,7 +5,7 @@ import asyncio
 from pathlib import Path
 
 from feltpost_gateway import config, logs, service
-from feltpost_tools.sim.clock import SharedClock
+from feltpost_tools.sim.clock import GatewayClock, SharedClock
 
 
 def main() -> None:
@@ -16,7 +16,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logs.configure()
     settings = config.load(arguments.config)
-    asyncio.run(service.serve(settings, SharedClock(arguments.clock)))
+    asyncio.run(service.serve(settings, GatewayClock(SharedClock(arguments.clock))))
 
 
 if __name__ == "__main__":

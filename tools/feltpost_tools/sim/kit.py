@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from feltpost_tools.sim import sensors
-from feltpost_tools.sim.sensors.device import Environment, I2CDevice, Readout
+from feltpost_tools.sim.parts import I2cBus, Part
+from feltpost_tools.sim.sensors.device import Environment, Readout
 
-_BUS = 0
+_BUS, _SCL, _SDA = 0, 22, 21
 _SENSORS = {
     "scd41": {"co2": "co2"},
     "sht4x": {"temperature": "temperature", "relativeHumidity": "relativeHumidity"},
@@ -41,10 +42,10 @@ _UNITS = {"co2": "ppm", "temperature": "Cel", "relativeHumidity": "%RH", "illumi
 _RESOLUTIONS = {"co2": 1.0, "temperature": 0.01, "relativeHumidity": 0.01, "illuminance": 1.0}
 
 
-def devices(
+def parts(
     node: str, environment: Environment, sampled: Callable[[Sampled], None]
-) -> dict[int, list[I2CDevice]]:
-    """Return the kit's sensors by bus; sampled is called for each value that must become a reading.
+) -> dict[str, Part]:
+    """Return the kit's sensors on their bus, by place; sampled is called for each value that must become a reading.
 
     It is told by the sensors, not by the firmware, so that it can be held against the firmware.
     """
@@ -66,19 +67,20 @@ def devices(
 
         return observe
 
-    return {
-        _BUS: [
+    bus = I2cBus(
+        [
             sensors.build(driver, environment, observer(channels))
             for driver, channels in _SENSORS.items()
         ]
-    }
+    )
+    return {f"i2c{_BUS}": bus, f"pin{_SCL}": bus.scl, f"pin{_SDA}": bus.sda}
 
 
 def configuration(links: list[dict[str, Any]], interval_s: int) -> dict[str, Any]:
     """Return the content of feltpost.json for a board with this kit."""
     return {
         "links": links,
-        "i2c": [{"id": _BUS, "scl": 22, "sda": 21}],
+        "i2c": [{"id": _BUS, "scl": _SCL, "sda": _SDA}],
         "sensors": [
             {"driver": driver, "bus": _BUS, "interval_s": interval_s, "channels": channels}
             for driver, channels in _SENSORS.items()

@@ -41,7 +41,7 @@ class Plan:
     links: the link of each node, in order. speed: how many times faster than the wall clock time
     runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
     None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
-    that each board has for its journal, 0 for a journal in RAM.
+    that each board has for its journal, 0 for a journal in RAM. crystal_ppm, epoch: as in Hardware.
     """
 
     trace: Trace
@@ -52,6 +52,8 @@ class Plan:
     broker: tuple[str, int] | None = None
     firmware: Path | None = None
     journal_blocks: int = 16
+    crystal_ppm: int = 0
+    epoch: int = 2000
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,9 @@ class Rig:
     Simulated time starts with the recording's, or with the wall clock's at speed 1.
     """
 
-    def __init__(self, plan: Plan, folder: Path):
-        """folder: an empty one, for all that the run writes."""
+    def __init__(self, plan: Plan, folder: Path, ledger: Ledger | None = None):
+        """folder: an empty one, for all that the run writes. ledger: the one to keep, a new one
+        if None."""
         missing = kit.QUANTITIES - plan.trace.quantities
         if missing:
             raise FeltpostError(
@@ -80,7 +83,7 @@ class Rig:
             )
         self.plan = plan
         self.folder = folder
-        self.ledger = Ledger()
+        self.ledger = ledger or Ledger()
         self.nodes: list[Node] = []
         self.broker: Broker | None = None
         # Marks this run's topics, in case the broker is one that others use too.
@@ -124,6 +127,7 @@ class Rig:
         )
         self._exit.push_async_callback(self.gateway.stop)
         await self.gateway.start()
+        self.world.listening = lambda: self.gateway.running
         for node in self.nodes:
             self._exit.push_async_callback(node.board.close)
             await self._switch_on(node)
@@ -137,8 +141,10 @@ class Rig:
         hardware = Hardware(
             mac,
             self.plan.heap_kib,
-            kit.devices(name, self._environment, self._sampled),
+            kit.parts(name, self._environment, self._sampled),
             self.plan.journal_blocks,
+            self.plan.crystal_ppm,
+            self.plan.epoch,
         )
         board = Board(name, self.folder / name, hardware, image, found, self.world)
         board.enrol(enrolled.key_id, enrolled.key)

@@ -7,6 +7,7 @@ time-out that a slow one would not.
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 from feltpost_tools.sim.clock import SharedClock, monotonic_us
@@ -46,6 +47,8 @@ class World:
         if speed < 1:
             raise ValueError("a simulation can't run slower than the wall clock")
         self.clock = clock
+        # Whether anybody is there who could answer a board; where not, no answer is waited for.
+        self.listening: Callable[[], bool] = lambda: True
         self._speed = speed
         self._participants: list[Participant] = []
         self._timer: asyncio.Handle | None = None
@@ -122,7 +125,7 @@ class World:
             self._all_rest_since_us = None
             return gap_us
         awaited_us = max(p.answer_awaited_until_us for p in self._participants) - monotonic
-        if awaited_us > 0:
+        if awaited_us > 0 and self.listening():
             self._all_rest_since_us = None
             return min(gap_us, awaited_us)
         if self._all_rest_since_us is None:

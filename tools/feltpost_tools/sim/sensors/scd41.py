@@ -1,7 +1,8 @@
 """Model of the Sensirion SCD41 CO2 sensor in periodic measurement mode.
 
 Data sheet SCD4x, version 1.3, September 2022; conversions with 2**16 - 1 as divisor, as later
-versions have it. Not modelled, and so refused: single shots, low power, calibration, settings.
+versions have it. Not modelled, and so refused: single shots, low-power measurement,
+calibration, settings.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ _INTERVAL_US = 5_000_000
 _EXECUTION_US = 1_000
 _STOP_US = 500_000
 _REINIT_US = 20_000
+_WAKE_UP_US = 30_000
 
 # The data sheet's examples of get_data_ready_status: only the lowest eleven bits count.
 _NOT_READY_WORD = 0x8000
@@ -38,6 +40,8 @@ class Command(enum.IntEnum):
     GET_DATA_READY_STATUS = 0xE4B8
     GET_SERIAL_NUMBER = 0x3682
     REINIT = 0x3646
+    POWER_DOWN = 0x36E0
+    WAKE_UP = 0x36F6
 
 
 _WHILE_MEASURING = frozenset(
@@ -50,7 +54,7 @@ _WHILE_MEASURING = frozenset(
 
 
 class Scd41(SensirionDevice):
-    """An SCD41: idle after power-up, or measuring every five seconds.
+    """An SCD41: idle after power-up, measuring every five seconds, or powered down.
 
     A measurement waits in a buffer of one until it is read or the next one replaces it.
     """
@@ -61,15 +65,23 @@ class Scd41(SensirionDevice):
         super().__init__(environment, observer, address)
         self._started_us: int | None = None
         self._emptied_us = 0
+        self.powered_down = False
 
     def _lose_power(self) -> None:
         super()._lose_power()
         self._started_us = None
+        self.powered_down = False
 
     def _execute(self, command: bytes, now_us: int) -> None:
         if len(command) != 2:
             raise Nack
         code = int.from_bytes(command, "big")
+        if self.powered_down and code == Command.WAKE_UP:
+            self.powered_down = False
+            self._busy_until_us = now_us + _WAKE_UP_US
+        if code == Command.WAKE_UP or self.powered_down:
+            # Waking up is not acknowledged, and nothing else is understood in that state.
+            raise Nack
         if self._started_us is not None and code not in _WHILE_MEASURING:
             raise Nack
         match code:
@@ -79,6 +91,9 @@ class Scd41(SensirionDevice):
             case Command.STOP_PERIODIC_MEASUREMENT:
                 self._started_us = None
                 self._busy_until_us = now_us + _STOP_US
+            case Command.POWER_DOWN:
+                self.powered_down = True
+                self._busy_until_us = now_us + _EXECUTION_US
             case Command.REINIT:
                 self._busy_until_us = now_us + _REINIT_US
             case Command.GET_SERIAL_NUMBER:

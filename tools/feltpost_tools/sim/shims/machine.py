@@ -6,37 +6,25 @@ import _host
 
 PWRON_RESET = 1
 HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
+TIMER_WAKE = 4
 
 
-class Pin:
-    IN = 1
-    OUT = 3
-
-    def __init__(self, id, mode=IN, pull=None, value=None):
-        self.id = id
+_RTC_BYTES = 2048
+_WDT_LEAST_MS = 1000
 
 
-class I2C:
-    def __init__(self, id=0, *, scl=None, sda=None, freq=400_000):
-        self._id = id
+# What leads to a part of the board, each in a module of its own: most boards use few of them.
+_PARTS = {"I2C": "_machine_i2c", "Pin": "_machine_pin"}
 
-    def _transfer(self, address, data, length):
-        head = struct.pack("<BBH", self._id, address, length)
-        return _host.call(0x69, head + bytes(data))
 
-    def writeto(self, address, data, stop=True):
-        self._transfer(address, data, 0)
-        return len(data)
-
-    def readfrom_into(self, address, buf, stop=True):
-        buf[:] = self._transfer(address, b"", len(buf))
-
-    def readfrom(self, address, length, stop=True):
-        return self._transfer(address, b"", length)
-
-    def scan(self):
-        return list(_host.call(0x73, bytes((self._id,))))
+def __getattr__(name):
+    if name not in _PARTS:
+        raise AttributeError(name)
+    value = globals()[name] = getattr(__import__(_PARTS[name]), name)
+    return value
 
 
 def unique_id():
@@ -47,8 +35,41 @@ def reset_cause():
     return _host.call(0x63)[0]
 
 
+def wake_reason():
+    return _host.call(0x63)[1]
+
+
+class RTC:
+    def memory(self, data=None):
+        if data is None:
+            return _host.call(0x71)
+        if len(data) > _RTC_BYTES:
+            raise ValueError("buffer too long")
+        _host.call(0x51, bytes(data))
+        return None
+
+
+class WDT:
+    def __init__(self, id=0, timeout=5000):
+        if id != 0 or timeout < _WDT_LEAST_MS:
+            raise ValueError("WDT timeout too short")
+        self._timeout_ms = timeout
+        self.feed()
+
+    def feed(self):
+        _host.call(0x77, struct.pack("<I", self._timeout_ms))
+
+
+# The simulator ends this process in the middle of the next two, as a chip stops: nothing that
+# would be done on the way out is done.
+
+
 def reset():
-    raise SystemExit(65)
+    _host.call(0x78)
+
+
+def deepsleep(time_ms=0):
+    _host.call(0x7A, struct.pack("<I", time_ms))
 
 
 def soft_reset():

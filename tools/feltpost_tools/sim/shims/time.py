@@ -1,12 +1,15 @@
 """The time module of a simulated board: the run's one clock, counted as an ESP32 counts it.
 
-time() and gmtime() count from 2000, and time() starts there at power-on.
+time() and gmtime() count from the board's epoch, and the date at power-on is 2000-01-01.
 """
+
+import os
 
 import _host
 import utime as _time
 
-_EPOCH_2000_S = 946_684_800
+_POWER_ON_S = 946_684_800
+_EPOCH_S = _POWER_ON_S if os.getenv("FELTPOST_EPOCH") == "2000" else 0
 
 ticks_add = _host.ticks_add
 ticks_diff = _host.ticks_diff
@@ -30,7 +33,7 @@ def sleep_us(duration_us):
 
 
 def time():
-    return int(_time.time()) + _host.seconds_offset
+    return int(_time.time()) + _host.seconds_offset + _POWER_ON_S - _EPOCH_S
 
 
 def time_ns():
@@ -38,7 +41,7 @@ def time_ns():
 
 
 def gmtime(seconds=None):
-    return _time.gmtime((time() if seconds is None else seconds) + _EPOCH_2000_S)[:8]
+    return _time.gmtime((time() if seconds is None else seconds) + _EPOCH_S)[:8]
 
 
 localtime = gmtime
@@ -46,4 +49,4 @@ localtime = gmtime
 
 def mktime(when):
     # The unix port's mktime takes local time; a simulated board runs with TZ=UTC.
-    return int(_time.mktime(when)) - _EPOCH_2000_S
+    return int(_time.mktime(when)) - _EPOCH_S

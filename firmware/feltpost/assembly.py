@@ -1,0 +1,77 @@
+"""Makes the node's samplers as its configuration asks for them.
+
+What can't be made is left out and told in ``settings.problems``; the others are made all the same.
+Of use while the node starts, and not in memory after that.
+"""
+
+from . import metrics, sensor
+from .channel import Channel
+from .config import ConfigError
+from .ports import Ports
+from .sampling import Sampler
+
+_FAULT = "sensorFault"
+_FAULT_UNIT = "/"
+
+
+class Assembly:
+    """Makes samplers. settings: a config.Config; table: a channel_table.ChannelTable."""
+
+    def __init__(self, settings, table, journal, clock, log):
+        self._settings = settings
+        self._problems = settings.problems
+        self._table = table
+        self._journal = journal
+        self._clock = clock
+        self._log = log
+        self._ports = Ports(settings)
+        self._names = set()
+
+    def samplers(self):
+        """Return a Sampler for every sensor of which a channel can be read."""
+        samplers = []
+        for entry in self._settings.sensors:
+            try:
+                sampler = self._sampler(entry)
+            except ConfigError as error:
+                self._problems.append(str(error))
+                continue
+            except (ValueError, OSError) as error:
+                # An unknown driver, or a pin or bus that the board doesn't have.
+                self._problems.append("{}: {}".format(entry.path, error))
+                continue
+            if sampler:
+                samplers.append(sampler)
+        return samplers
+
+    def _sampler(self, entry):
+        if entry.name in self._names:
+            raise entry.options.error("name", "{!r} is taken; give one".format(entry.name))
+        self._names.add(entry.name)
+        device = sensor.load(entry.driver).connect(self._ports, entry.options)
+        entry.options.done()
+        channels = self._channels(entry, device.CHANNELS)
+        if not any(channels):
+            return None
+        fault = self._table.number("{}.{}".format(_FAULT, entry.name), _FAULT_UNIT)
+        return Sampler(entry.name, device, channels, fault, self._journal, self._clock, self._log)
+
+    def _channels(self, entry, measured):
+        # By index into what the sensor measures, a Channel or None.
+        quantities = [quantity for quantity, _ in measured]
+        kept: list = [None] * len(quantities)
+        for wanted in entry.channels:
+            if wanted.quantity not in quantities:
+                self._problems.append(
+                    "{}: {} measures {}".format(wanted.path, entry.driver, ", ".join(quantities))
+                )
+                continue
+            i = quantities.index(wanted.quantity)
+            try:
+                settings = wanted.settings(measured[i][1])
+                number = self._table.number(wanted.name, metrics.unit(wanted.quantity))
+            except (ConfigError, ValueError) as error:
+                self._problems.append("{}: {}".format(wanted.path, error))
+                continue
+            kept[i] = Channel(number, settings)
+        return kept
