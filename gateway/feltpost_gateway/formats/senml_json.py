@@ -1,11 +1,21 @@
 """SenML in JSON (RFC 8428 section 5), the default format."""
 
-import json
+from collections.abc import Sequence
 from decimal import Decimal
 
+from feltpost_gateway.formats.base import Message, NodeDescription, Reading, seqs_of
+from feltpost_gateway.formats.json_text import number, text
 from feltpost_gateway.senml import Record
 
 CONTENT_TYPE = "application/senml+json"
+
+
+def messages(node: NodeDescription, journal: int, readings: Sequence[Reading]) -> list[Message]:
+    """Return one message with all readings."""
+    if not readings:
+        return []
+    payload = format_readings(node.urn, [reading.record for reading in readings])
+    return [Message(payload, seqs_of(readings))]
 
 
 def format_readings(urn: str, records: list[Record]) -> bytes:
@@ -16,25 +26,16 @@ def format_readings(urn: str, records: list[Record]) -> bytes:
     """
     parts = []
     for index, record in enumerate(records):
-        pairs = [f'"bn":{json.dumps(urn + "_")}'] if index == 0 else []
-        pairs.append(f'"n":{json.dumps(record.name)}')
+        pairs = [f'"bn":{text(urn + "_")}'] if index == 0 else []
+        pairs.append(f'"n":{text(record.name)}')
         if record.unit:
-            pairs.append(f'"u":{json.dumps(record.unit)}')
+            pairs.append(f'"u":{text(record.unit)}')
         if isinstance(record.value, bool):
-            pairs.append(f'"vb":{json.dumps(record.value)}')
+            pairs.append('"vb":true' if record.value else '"vb":false')
         else:
-            pairs.append(f'"v":{_number(record.value)}')
-        pairs.append(f'"t":{_number(Decimal(record.time_ms).scaleb(-3))}')
+            pairs.append(f'"v":{number(record.value)}')
+        pairs.append(f'"t":{number(Decimal(record.time_ms).scaleb(-3))}')
         if record.marks:
             pairs.append(f'"q":{record.marks}')
         parts.append("{" + ",".join(pairs) + "}")
     return ("[" + ",".join(parts) + "]").encode()
-
-
-def _number(value: int | float | Decimal) -> str:
-    if isinstance(value, Decimal):
-        text = format(value, "f")
-        if "." in text:
-            text = text.rstrip("0").rstrip(".")
-        return "0" if text == "-0" else text
-    return repr(value)
