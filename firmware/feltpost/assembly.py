@@ -4,8 +4,8 @@ What can't be made is left out and told in ``settings.problems``; the others are
 Of use while the node starts, and not in memory after that.
 """
 
-from . import metrics, sensor
-from .channel import Channel
+from . import sensor
+from .channel import Channel, Settings
 from .config import ConfigError
 from .ports import Ports
 from .sampling import Sampler
@@ -15,16 +15,19 @@ _FAULT_UNIT = "/"
 
 
 class Assembly:
-    """Makes samplers. settings: a config.Config; table: a channel_table.ChannelTable."""
+    """Makes samplers. settings: a config.Config; table: a channel_table.ChannelTable.
 
-    def __init__(self, settings, table, journal, clock, log):
+    retained: a retained.Retained, or None for a node that keeps nothing through resets.
+    """
+
+    def __init__(self, settings, table, journal, clock, log, retained=None):
         self._settings = settings
         self._problems = settings.problems
         self._table = table
         self._journal = journal
         self._clock = clock
         self._log = log
-        self._ports = Ports(settings)
+        self._ports = Ports(settings, retained)
         self._names = set()
 
     def samplers(self):
@@ -50,13 +53,13 @@ class Assembly:
         self._names.add(entry.name)
         device = sensor.load(entry.driver).connect(self._ports, entry.options)
         entry.options.done()
-        channels = self._channels(entry, device.CHANNELS)
+        channels = self._channels(entry, device.CHANNELS, device.UNITS)
         if not any(channels):
             return None
         fault = self._table.number("{}.{}".format(_FAULT, entry.name), _FAULT_UNIT)
         return Sampler(entry.name, device, channels, fault, self._journal, self._clock, self._log)
 
-    def _channels(self, entry, measured):
+    def _channels(self, entry, measured, units):
         # By index into what the sensor measures, a Channel or None.
         quantities = [quantity for quantity, _ in measured]
         kept: list = [None] * len(quantities)
@@ -69,9 +72,24 @@ class Assembly:
             i = quantities.index(wanted.quantity)
             try:
                 settings = wanted.settings(measured[i][1])
-                number = self._table.number(wanted.name, metrics.unit(wanted.quantity))
+                unit = wanted.unit or units.get(wanted.quantity)
+                if not unit:
+                    raise ConfigError(
+                        "unit: is missing, {} has none of its own".format(wanted.name)
+                    )
+                number = self._table.number(wanted.name, unit)
             except (ConfigError, ValueError) as error:
                 self._problems.append("{}: {}".format(wanted.path, error))
                 continue
             kept[i] = Channel(number, settings)
         return kept
+
+    def health(self, health, interval_ms):
+        """Return a Sampler for the node's own readings. health: a health.Health."""
+        settings = Settings(interval_ms)
+        channels = [
+            Channel(self._table.number(name, unit), settings)
+            for (name, _), unit in zip(health.CHANNELS, health.UNITS)
+        ]
+        # It has no faults to tell, so no channel for them.
+        return Sampler("health", health, channels, None, self._journal, self._clock, self._log)

@@ -5,6 +5,8 @@ they changed enough or it has been long enough. All values are integers, in the 
 that the driver keeps.
 """
 
+import struct
+
 from micropython import const
 
 # Marks, docs/protocol.md.
@@ -12,6 +14,12 @@ IMPLAUSIBLE = const(4)
 
 # A value that moved is followed at the fast interval until it has stood still for so many.
 _CALM_SAMPLES = const(3)
+
+# calm, flags, last value, kept value, when it was kept
+_STATE = "<BBiiHI"
+_STATE_BYTES = const(16)
+_HAS_LAST = const(1)
+_HAS_KEPT = const(2)
 
 
 def _mean(values):
@@ -107,9 +115,34 @@ class Channel:
 
     def interval_ms(self):
         """Return how long until the next sample."""
-        if self._calm < _CALM_SAMPLES:
-            return self.settings.fast_interval_ms
-        return self.settings.interval_ms
+        return self.settings.fast_interval_ms if self.moving() else self.settings.interval_ms
+
+    def moving(self):
+        """Tell whether the value moved of late."""
+        return self._calm < _CALM_SAMPLES
+
+    def state(self):
+        """Return what restore() needs after a deep sleep, 16 bytes."""
+        flags = 0 if self._last is None else _HAS_LAST
+        if self._kept is not None:
+            flags |= _HAS_KEPT
+        return struct.pack(
+            _STATE,
+            self._calm,
+            flags,
+            self._last or 0,
+            self._kept or 0,
+            self._kept_ms >> 32,
+            self._kept_ms & 0xFFFFFFFF,
+        )
+
+    def restore(self, data):
+        """Take over what state() gave, from the start of data; return the rest."""
+        self._calm, flags, last, kept, high, low = struct.unpack_from(_STATE, data)
+        self._last = last if flags & _HAS_LAST else None
+        self._kept = kept if flags & _HAS_KEPT else None
+        self._kept_ms = high << 32 | low
+        return data[_STATE_BYTES:]
 
     def _watch(self, value):
         change = self.settings.fast_change

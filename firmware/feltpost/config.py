@@ -12,11 +12,16 @@ The file is JSON, by default ``feltpost.json`` beside main.py:
                                "temperature": {"name": "temperature.room", "samples": 5,
                                                "reduction": "median", "deadband": 0.1}}}],
      "journal": {"mode": "flash", "readings": 1000},
-     "health": {"interval_s": 3600}}
+     "health": {"interval_s": 3600},
+     "power": {"mode": "mains"}}
 
 A sensor has a ``name`` where the node has two of its kind. How it is connected depends on its
 driver: ``bus`` and ``address`` on I2C (the address when it isn't the driver's own), ``uart`` with
 an entry [{"id": 1, "tx": 19, "rx": 18}], or pins.
+
+A journal in mode "ram" keeps readings in RTC memory, which resets and deep sleep leave alone, and
+spills to flash. A node whose power has the mode "battery" sleeps between samples, and sends once a
+``send_interval_s``, or while a value moves (fast_change).
 
 ``links`` are in order of preference, several networks for one. Without ``ip`` the network's DHCP
 gives an address, which takes the node about a second each time it joins; ``dns`` is the
@@ -26,18 +31,20 @@ gives an address, which takes the node about a second each time it joins; ``dns`
 two of a kind can tell them apart, or to an object with the name and any of the settings of
 channel.Settings: interval_s, fast_interval_s and fast_change, samples and reduction (mean, median,
 min, max), deadband and heartbeat_s, range ([least, most]), calibration ([[raw, true], …]), in the
-reading's own unit. What is not listed is not kept. Keys and sequence numbers are not here but in
-NVS, see identity.py.
+reading's own unit. That is the unit of what is measured, or where a calibration makes something
+else of it, that of the reading's metric or the one that ``unit`` names. What is not listed is not
+kept. Keys and sequence numbers are not here but in NVS, see identity.py.
 """
 
 import json
 
-from . import channel
+from . import channel, link, metrics
 
 _DEFAULT_PORT = 5683
 _DEFAULT_FREQ_HZ = 100_000
 _DEFAULT_READINGS = 1000
 _DEFAULT_HEALTH_S = 3600
+_DEFAULT_SEND_S = 3600
 _NAME_MOST_CHARACTERS = 64
 # What is remembered of them through deep sleep has room for as many.
 _LINKS_MOST = 8
@@ -108,25 +115,19 @@ _KINDS = {
 }
 
 
-class Link:
-    """One way to the gateway: kind "serial", or "udp" with host, port, ssid, password and address.
-
-    address: (IP with prefix length, gateway, DNS server), None for DHCP.
-    """
-
-    def __init__(self, table):
-        self.kind = table.take("kind", str)
-        if self.kind == "udp":
-            self.host = table.take("host", str)
-            self.port = table.number("port", 1, 65535, _DEFAULT_PORT)
-            self.ssid = table.take("ssid", str)
-            self.password = table.take("password", str, "")
-            self.address = _address(table) if "ip" in table else None
-        elif self.kind != "serial":
-            raise ConfigError(
-                "{}.kind: is {!r}, must be serial or udp".format(table.path, self.kind)
-            )
-        table.done()
+def _link(table):
+    entry = link.Entry()
+    entry.kind = table.take("kind", str)
+    if entry.kind == "udp":
+        entry.host = table.take("host", str)
+        entry.port = table.number("port", 1, 65535, _DEFAULT_PORT)
+        entry.ssid = table.take("ssid", str)
+        entry.password = table.take("password", str, "")
+        entry.address = _address(table) if "ip" in table else None
+    elif entry.kind != "serial":
+        raise table.error("kind", "is {!r}, must be serial or udp".format(entry.kind))
+    table.done()
+    return entry
 
 
 def _address(table):
@@ -179,6 +180,7 @@ class Channel:
         self.name = table.take("name", str)
         if not 0 < len(self.name) <= _NAME_MOST_CHARACTERS:
             raise ConfigError("{}.name: must have 1 to 64 characters".format(path))
+        self.unit = self._unit(table)
         self._interval_s = table.number("interval_s", 1, 86_400, sensor_interval_s)
         self._fast_interval_s = table.number("fast_interval_s", 1, 86_400, self._interval_s)
         self._fast_change = table.take("fast_change", _NUMBER, 0)
@@ -216,6 +218,16 @@ class Channel:
             if low == high:
                 raise ConfigError("calibration: its raw values must differ")
         return settings
+
+    def _unit(self, table):
+        # The name's own where it has one, else the one given, else that of what is measured.
+        own = metrics.unit(self.name)
+        given = table.take("unit", str, "")
+        if own and given and given != own:
+            raise ConfigError(
+                "{}: {} is reported in {}, not in {}".format(self.path, self.name, own, given)
+            )
+        return given or own or metrics.unit(self.quantity)
 
     def _check_pairs(self):
         if self._range and not (_is_pair(self._range) and self._range[0] <= self._range[1]):
@@ -260,7 +272,7 @@ class Config:
     def __init__(self, path, value):
         self.problems = []
         root = Table(path, value)
-        self.links = [Link(table) for table in root.tables("links")]
+        self.links = [_link(table) for table in root.tables("links")]
         if not 1 <= len(self.links) <= _LINKS_MOST:
             raise root.error("links", "1 to {} links are needed".format(_LINKS_MOST))
         self.buses = [Bus(table) for table in root.tables("i2c", [])]
@@ -281,6 +293,13 @@ class Config:
         health = Table(path + ".health", root.take("health", dict, {}))
         self.health_interval_s = health.number("interval_s", 60, 86_400, _DEFAULT_HEALTH_S)
         health.done()
+        power = Table(path + ".power", root.take("power", dict, {}))
+        mode = power.take("mode", str, "mains")
+        if mode not in ("mains", "battery"):
+            raise power.error("mode", "is {!r}, must be mains or battery".format(mode))
+        self.battery = mode == "battery"
+        self.send_interval_s = power.number("send_interval_s", 10, 86_400, _DEFAULT_SEND_S)
+        power.done()
         root.done()
 
 

@@ -4,7 +4,7 @@ from .sensor import NotResponding, Sensor
 
 
 class I2cSensor(Sensor):
-    """A chip on an I2C bus. i2c: a ports.I2cBus, or what has its methods."""
+    """A chip on an I2C bus. i2c: an i2c_bus.I2cBus, or what has its methods."""
 
     def __init__(self, i2c, address):
         super().__init__("at 0x%02x" % address)

@@ -1,27 +1,39 @@
 """Samples one sensor as its channels ask for, and puts what comes of it into the journal."""
 
 import asyncio
+import struct
 import time
 
 from micropython import const
 
 from .sensor import SensorError
+from .watchdog import UNWATCHED
 
 # A sensor that fails is tried again soon, so that a disturbance costs no reading, and then ever
 # less often.
 _RETRY_FIRST_MS = const(1_000)
 _RETRY_MOST_MS = const(300_000)
 
+# All samples that make one value are taken within this, the slowest sensor's many times over.
+_ROUND_MS = const(600_000)
+
+# What is kept through deep sleep: fault code and failures, then for each channel when it is due.
+_STATE = "<BB"
+_STATE_BYTES = const(2)
+_DUE = "<i"
+_DUE_BYTES = const(4)
+
 
 class Sampler:
     """One sensor, the channels kept of it, and the task that reads it.
 
     channels: by index into the driver's values, a channel.Channel or None. fault: the number of the
-    channel that tells of the sensor's faults.
+    channel that tells of the sensor's faults. ``retry_most_ms``: the longest pause before a sensor
+    that failed is tried again out of turn.
     """
 
     def __init__(self, name, sensor, channels, fault, journal, clock, log):
-        self._name = name
+        self.name = name
         self._sensor = sensor
         self._channels = channels
         self._journal = journal
@@ -35,12 +47,21 @@ class Sampler:
         # What was told of the sensor: the code of its fault, and how often it failed in a row.
         self._code = 0
         self._failures = 0
+        self.retry_most_ms = _RETRY_MOST_MS
 
-    async def run(self, appended):
-        """Sample for ever; set the event ``appended`` whenever readings were journalled."""
+    async def run(self, appended, word=UNWATCHED):
+        """Sample for ever; set the event ``appended`` whenever readings were journalled.
+
+        word: a watchdog.Word, to which the sampler keeps.
+        """
         while True:
+            word.within(_ROUND_MS)
             await self.round(appended)
-            await asyncio.sleep_ms(max(0, self.wait_ms()))
+            wait_ms = self.wait_ms()
+            if self._sensor.STOP_FROM_MS and wait_ms >= self._sensor.STOP_FROM_MS:
+                await self.stop()
+            word.within(max(0, wait_ms) + _ROUND_MS)
+            await asyncio.sleep_ms(max(0, wait_ms))
 
     async def round(self, appended):
         """Sample what is due.
@@ -75,6 +96,41 @@ class Sampler:
             if channel
         ]
         return min(waits_ms)
+
+    def moving(self):
+        """Tell whether a channel is followed at its fast interval."""
+        return any(channel and channel.moving() for channel in self._channels)
+
+    async def stop(self):
+        """Bring the sensor to its lowest power."""
+        if self._started:
+            self._started = False
+            try:
+                await self._sensor.stop()
+            except SensorError:
+                # It will be noticed, and told, when the sensor is started again.
+                pass
+
+    def state(self):
+        """Return what restore() needs after a deep sleep."""
+        now_ms = time.ticks_ms()
+        data = bytearray(struct.pack(_STATE, self._code, min(self._failures, 255)))
+        for i, channel in enumerate(self._channels):
+            if channel:
+                data += struct.pack(_DUE, time.ticks_diff(self._due_ms[i], now_ms))
+                data += channel.state()
+        return data
+
+    def restore(self, data, elapsed_ms):
+        """Take over what state() gave so long ago, from the start of data; return the rest."""
+        self._code, self._failures = struct.unpack_from(_STATE, data)
+        data = data[_STATE_BYTES:]
+        for i, channel in enumerate(self._channels):
+            if channel:
+                (wait_ms,) = struct.unpack_from(_DUE, data)
+                self._due_ms[i] = time.ticks_add(time.ticks_ms(), wait_ms - elapsed_ms)
+                data = channel.restore(data[_DUE_BYTES:])
+        return data
 
     def _due(self):
         # Which channels want a sample now.
@@ -121,7 +177,9 @@ class Sampler:
         for i, channel in enumerate(self._channels):
             if channel:
                 channel.forget()
-                if time.ticks_diff(self._due_ms[i], again_ms) < 0:
+                if pause_ms > self.retry_most_ms:
+                    self._plan(i)
+                elif time.ticks_diff(self._due_ms[i], again_ms) < 0:
                     self._due_ms[i] = again_ms
 
     def _tell(self, code, text, appended):
@@ -129,6 +187,6 @@ class Sampler:
         if code == self._code:
             return
         self._code = code
-        self._log("{}: {}", self._name, text)
+        self._log("{}: {}", self.name, text)
         self._journal.append(self._fault, code, 0, self._clock.uptime_ms())
         appended.set()

@@ -62,9 +62,14 @@ class Sensor:
     rounded half up, or None where there is nothing to tell just now. Both raise SensorError;
     `values` is untouched then. The classmethod `connect(ports, options)` makes one from its entry
     in the configuration (a config.Table), taking from it what is its own; it may raise ConfigError.
+
+    UNITS: by metric, the SenML units of those that metrics.py does not know. STOP_FROM_MS: in a
+    pause from this on the sensor is stopped, to spare it, and started again; 0: it may run on.
     """
 
     NAME = ""
+    UNITS: dict = {}
+    STOP_FROM_MS = 0
 
     def __init__(self, place):
         self.place = place

@@ -73,7 +73,7 @@ class Esp32:
 sys.modules["esp32"] = Esp32()
 
 import check  # noqa: E402
-from feltpost import ports  # noqa: E402
+from feltpost import i2c_bus  # noqa: E402
 from feltpost.assembly import Assembly  # noqa: E402
 from feltpost.channel_table import ChannelTable  # noqa: E402
 from feltpost.config import Config  # noqa: E402
@@ -139,7 +139,7 @@ def test_two_of_a_kind_need_names():
 
 
 def test_a_bus_that_is_held_low_is_clocked_free():
-    bus = ports.I2cBus(
+    bus = i2c_bus.I2cBus(
         Config("x", {"links": [{"kind": "serial"}], "i2c": I2C, "sensors": []}).buses[0]
     )
     for held in (0, 1, 9):

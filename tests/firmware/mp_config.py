@@ -134,6 +134,26 @@ def test_channel_settings_are_scaled_to_the_digits():
     check.equal(str(error).endswith("its raw values must differ"), True, error)
 
 
+def test_a_static_address():
+    settings = good()
+    check.equal(config.Config(PATH, settings).links[1].address, None)
+    link = settings["links"][1]
+    link["ip"] = "192.0.2.7/24"
+    check.equal(error_of(settings), "x.json.links[1].gateway: is missing")
+    link["gateway"] = "192.0.2.254"
+    address = config.Config(PATH, settings).links[1].address
+    check.equal(address, ("192.0.2.7/24", "192.0.2.254", "192.0.2.254"))
+    link["dns"] = "192.0.2.53"
+    check.equal(config.Config(PATH, settings).links[1].address[2], "192.0.2.53")
+    link["dns"] = "dns.example"
+    text = "x.json.links[1].dns: is 'dns.example', must be like 192.0.2.1"
+    check.equal(error_of(settings), text)
+    for ip in ("192.0.2.7", "192.0.2.7/31", "192.0.2.7/", "192.0.2.256/24", "192.0.2/24", "/24"):
+        link["ip"] = ip
+        text = f"x.json.links[1].ip: is {ip!r}, must be like 192.0.2.7/24"
+        check.equal(error_of(settings), text)
+
+
 def test_missing_settings():
     for path in (("links",), ("sensors",), ("links", 1, "ssid"), ("sensors", 0, "driver")):
         settings = good()

@@ -63,6 +63,13 @@ def configuration(
     return {"links": [link], "i2c": [{"id": 0, "scl": scl, "sda": sda}], "sensors": sensors}
 
 
+DS18B20 = {"driver": "ds18b20", "pin": 4}
+
+
+def sensors(*entries: dict[str, Any]) -> dict[str, Any]:
+    return {"sensors": list(entries)}
+
+
 def found(name: str, content: dict[str, Any]) -> list[tuple[str, Fault]]:
     return [(problem.key, problem.fault) for problem in boards.check(boards.load(name), content)]
 
@@ -107,7 +114,10 @@ def test_default_pins_have_no_restrictions_and_leave_room_for_analogue(board: Bo
         "i2c": [dataclasses.asdict(bus) for bus in board.i2c],
         "uart": [dataclasses.asdict(uart) for uart in board.uarts],
     }
-    assert boards.check(board, content) == []
+    on_no_bus = [DS18B20 | {"pin": gpio} for gpio in board.digital]
+    on_no_bus += [{"adc": gpio} for gpio in board.analogue]
+    assert len(on_no_bus) == 3
+    assert boards.check(board, content | sensors(*on_no_bus)) == []
     used = {entry[key] for entry in content["i2c"] for key in ("scl", "sda")}
     used |= {entry[key] for entry in content["uart"] for key in ("tx", "rx")}
     free = [
@@ -173,6 +183,27 @@ def test_default_pins_have_no_restrictions_and_leave_room_for_analogue(board: Bo
             "esp32-devkitc",
             {"uart": [{"id": 0, "tx": 19, "rx": 18}]},
             [("uart[0].id", Fault.NO_UART)],
+        ),
+        # Sensors that are on no bus.
+        ("esp32-devkitc", sensors(DS18B20 | {"pin": 34}), [("sensors[0].pin", Fault.INPUT_ONLY)]),
+        ("esp32-devkitc", sensors(DS18B20 | {"pin": 12}), [("sensors[0].pin", Fault.STRAPPED_LOW)]),
+        (
+            "esp32-devkitc",
+            sensors({"driver": "pulses", "pin": 6}),
+            [("sensors[0].pin", Fault.FLASH)],
+        ),
+        ("esp32-devkitc", sensors({"trigger": 13, "echo": 34}), []),
+        (
+            "esp32-devkitc",
+            sensors({"trigger": 35, "echo": 37}),
+            [("sensors[0].trigger", Fault.INPUT_ONLY), ("sensors[0].echo", Fault.ABSENT)],
+        ),
+        # Several may be on one 1-Wire bus, and nothing else with them.
+        ("esp32-devkitc", sensors(DS18B20, DS18B20, DS18B20), []),
+        (
+            "esp32-devkitc",
+            sensors(DS18B20, DS18B20, {"driver": "pulses", "pin": 4}, {"trigger": 4, "echo": 13}),
+            [("sensors[2].pin", Fault.TWICE), ("sensors[3].trigger", Fault.TWICE)],
         ),
         (
             "esp32-c6-devkitc-1",
@@ -250,6 +281,8 @@ def test_unknown_board() -> None:
         ("scl = 22", "scl = 22\nclock = 1", r"toml: i2c\[0\]\.clock: no such setting"),
         ("[adc]", "[adc]\nbits = 12", r"toml: adc\.bits: no such setting"),
         ("[adc]", "[adcs]", r"toml: adc: is missing"),
+        ("digital = [4, 13]", "digital = [4, 37]", r"toml: sensors\.digital: has 37, which pins "),
+        ("analogue = [34]", "analogue = [true]", r"toml: sensors\.analogue: must be a list of who"),
         ("[power]", "[[power]]", r"toml: power: must be a table"),
         ('works = ["ADC1", "ADC2"]', "works = [1]", r"toml: adc\.works: must be a list of texts"),
         ('"low"', '"floating"', r"toml: pins\.12\.strapping: is 'floating', must be one of low, h"),
@@ -288,3 +321,13 @@ def test_definitions_are_found_in_a_wheel_first(
 def test_readme_lists_every_board(board: Board) -> None:
     readme = (hardware.folder() / "boards" / "README.md").read_text()
     assert f"| `{board.name}` | {board.title} | {board.chip} | {board.flash_mib} |" in readme
+
+
+@pytest.mark.parametrize("driver", ["contact", "pir", "pulses"])
+def test_what_is_counted_needs_a_pull(driver: str) -> None:
+    def counted(pin: int) -> list[tuple[str, Fault]]:
+        sensors = [{"driver": driver, "pin": pin, "interval_s": 60}]
+        return found("esp32-devkitc", {"links": [SERIAL], "sensors": sensors})
+
+    assert counted(27) == []
+    assert counted(35) == [("sensors[0].pin", Fault.NO_PULL)]

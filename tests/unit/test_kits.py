@@ -84,9 +84,29 @@ def test_board_without_the_bus(kit: Kit) -> None:
         kits.wiring(kit, board)
 
 
-def test_every_sensor_is_wired_and_bought(kit: Kit) -> None:
+def test_board_without_the_pin() -> None:
+    kit = kits.load("stream-level")
+    board = dataclasses.replace(boards.load("esp32-devkitc"), digital=(4,))
+    with pytest.raises(UnsuitableBoard, match=r"stream-level needs digital1, .*esp32-devkitc"):
+        kits.expand(kit, board, [SERIAL])
+    with pytest.raises(UnsuitableBoard, match=r"stream-level needs digital1, .*esp32-devkitc"):
+        kits.wiring(kit, board)
+
+
+def test_pins_by_what_they_are_for() -> None:
+    kit = kits.load("stream-level")
+    board = boards.load("esp32-s3-devkitc-1")
+    (sensor,) = kits.expand(kit, board, [SERIAL])["sensors"]
+    assert (sensor["trigger"], sensor["echo"]) == (15, 16)
+    assert "bus" not in sensor
+    assert Connection("jsnsr04t", "Echo", "16") in kits.wiring(kit, board)
+
+
+@pytest.mark.parametrize("name", kits.names())
+def test_every_sensor_is_wired_and_bought(name: str) -> None:
+    kit = kits.load(name)
     wired = {wire.part for wire in kit.wires}
-    assert {sensor.part for sensor in kit.sensors} == wired
+    assert {sensor.part for sensor in kit.sensors} <= wired
     assert wired < kit.parts.keys()
 
 
@@ -102,6 +122,11 @@ def test_unknown_kit() -> None:
         ("interval_s = 300", "interval_s = 0", r"sensors\[0\]\.interval_s: is 0, must be 1 to"),
         ('{ co2 = "co2" }', "{ co2 = 1 }", r"sensors\[0\]\.channels\.co2: must be a text"),
         ('{ co2 = "co2" }', "3", r"sensors\[0\]\.channels: must be a table"),
+        (
+            '{ co2 = "co2" }',
+            '{ co2 = { name = "co2", unit = "percent" } }',
+            r"sensors\[0\]\.channels\.co2: 'percent' is not a unit of RFC 8428 or RFC 8798",
+        ),
         ("quantity = 1, ", "", r"parts\.board\.quantity: is missing"),
         ("[[sensors]]", "[[sensor]]", r"sensor: no such setting"),
         ('SCL = "i2c0.scl"', "SCL = 22", r"wiring\[0\]\.terminals\.SCL: must be a text"),

@@ -111,6 +111,7 @@ class Board:
     """What the tools know of a board.
 
     flash_mib: the smallest that it is sold with. pins: those on its headers, by GPIO number.
+    digital, analogue: pins for sensors that are on no bus, in the order in which kits use them.
     adc_works, adc_works_beside_wifi: the converters that give readings at all, and while Wi-Fi is
     on. power: what the pins for "3V3", "5V" and "GND" are called on this board.
     """
@@ -122,6 +123,8 @@ class Board:
     pins: Mapping[int, Pin]
     i2c: tuple[I2cPins, ...]
     uarts: tuple[UartPins, ...]
+    digital: tuple[int, ...]
+    analogue: tuple[int, ...]
     adc_works: frozenset[str]
     adc_works_beside_wifi: frozenset[str]
     led: Led | None
@@ -149,6 +152,7 @@ def read(path: Path) -> Board:
     pins = _pins(root.table("pins"))
     adc = root.table("adc")
     power = root.table("power")
+    sensors = root.table("sensors")
     led = root.optional_table("led")
     board = Board(
         name=path.stem,
@@ -165,6 +169,8 @@ def read(path: Path) -> Board:
             _finished(t, UartPins(t.number("id", 1, 7), _pin(t, "tx", pins), _pin(t, "rx", pins)))
             for t in root.tables("uarts")
         ),
+        digital=_listed_pins(sensors, "digital", pins),
+        analogue=_listed_pins(sensors, "analogue", pins),
         adc_works=frozenset(adc.texts("works")),
         adc_works_beside_wifi=frozenset(adc.texts("works_beside_wifi")),
         led=None if led is None else _led(led, pins),
@@ -175,7 +181,7 @@ def read(path: Path) -> Board:
         power={rail: power.text(rail) for rail in ("3V3", "5V", "GND")},
         sources=root.texts("sources"),
     )
-    for table in (adc, power, root):
+    for table in (adc, power, sensors, root):
         table.done()
     return board
 
@@ -219,6 +225,14 @@ def _pin(table: Table, key: str, pins: Mapping[int, Pin]) -> int:
     return gpio
 
 
+def _listed_pins(table: Table, key: str, pins: Mapping[int, Pin]) -> tuple[int, ...]:
+    listed = table.numbers(key)
+    for gpio in listed:
+        if gpio not in pins:
+            raise table.error(key, f"has {gpio}, which pins does not have")
+    return listed
+
+
 def _choice(table: Table, key: str, kind: type[_Choice]) -> _Choice:
     value = table.text(key)
     try:
@@ -238,11 +252,14 @@ def _finished(table: Table, made: _Made) -> _Made:
 
 @dataclass(frozen=True)
 class _Use:
-    # What a key of the configuration wants of its pin: to drive it, to let it rest high from power
-    # on (a pull-up, or a sensor that transmits), to measure a voltage with it.
+    # What a key of the configuration wants of its pin: to drive it, the chip's own pull-up or
+    # pull-down, to let it rest high from power on (a pull-up of its own, or a sensor that
+    # transmits), to measure a voltage with it, to share it with others that want the same.
     drives: bool = False
+    pulled: bool = False
     rests_high: bool = False
     measures: bool = False
+    shares: bool = False
 
 
 # The keys of a configuration that name a pin, by the section whose entries have them.
@@ -252,7 +269,19 @@ _PIN_KEYS = {
         "sda": _Use(drives=True, rests_high=True),
     },
     "uart": {"tx": _Use(drives=True), "rx": _Use(rests_high=True)},
-    "sensors": {"adc": _Use(measures=True)},
+    "sensors": {
+        "adc": _Use(measures=True),
+        "trigger": _Use(drives=True),
+        "echo": _Use(),
+        "pin": _Use(),
+    },
+}
+# Where a driver wants more of a pin than the others whose key has the same name.
+_PIN_KEYS_OF_DRIVER = {
+    "contact": {"pin": _Use(pulled=True)},
+    "ds18b20": {"pin": _Use(drives=True, rests_high=True, shares=True)},
+    "pir": {"pin": _Use(pulled=True)},
+    "pulses": {"pin": _Use(pulled=True)},
 }
 
 _TAKEN = {
@@ -277,12 +306,13 @@ class _Check:
         self._check_ids("i2c", [bus.id for bus in self._board.i2c], Fault.NO_I2C)
         self._check_ids("uart", [uart.id for uart in self._board.uarts], Fault.NO_UART)
         wanted = list(self._wanted())
-        users: dict[int, str] = {}
+        users: dict[int, tuple[str, _Use]] = {}
         taken = {gpio for _, gpio, _ in wanted}
         for key, gpio, use in wanted:
             pin = self._board.pins.get(gpio)
             faults = self._faults(pin, use) if pin else [Fault.ABSENT]
-            if gpio in users:
+            other, its_use = users.setdefault(gpio, (key, use))
+            if other != key and not (use.shares and use == its_use):
                 faults.append(Fault.TWICE)
             for fault in faults:
                 self._report(
@@ -292,10 +322,9 @@ class _Check:
                     label=pin and pin.label,
                     adc=pin and pin.adc,
                     level=pin and pin.strapping,
-                    other=users.get(gpio),
+                    other=other,
                     free=self._free(use, taken),
                 )
-            users.setdefault(gpio, key)
         return self._problems
 
     def _check_ids(self, section: str, ids: Sequence[int], fault: Fault) -> None:
@@ -307,7 +336,8 @@ class _Check:
         # Every pin that the configuration names, with its key and what is wanted of it.
         for section, uses in _PIN_KEYS.items():
             for path, entry in self._entries(section):
-                for name, use in uses.items():
+                of_driver = _PIN_KEYS_OF_DRIVER.get(str(entry.get("driver")), {})
+                for name, use in (uses | of_driver).items():
                     key = f"{path}.{name}"
                     gpio = entry.get(name)
                     # JSON's true would pass for a number, as bool is an int.
@@ -329,6 +359,8 @@ class _Check:
             faults.append(_TAKEN[pin.taken_by])
         if pin.input_only and use.drives:
             faults.append(Fault.INPUT_ONLY)
+        if pin.input_only and use.pulled:
+            faults.append(Fault.NO_PULL)
         if use.measures:
             faults += self._adc_faults(pin.adc)
         if pin.strapping is Level.LOW and use.rests_high:

@@ -87,6 +87,13 @@ class Table:
             raise self.error(key, "must be a list of texts")
         return tuple(values)
 
+    def numbers(self, key: str) -> tuple[int, ...]:
+        """Take a list of whole numbers."""
+        values = self._take(key, list, _REQUIRED)
+        if not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+            raise self.error(key, "must be a list of whole numbers")
+        return tuple(values)
+
     def table(self, key: str) -> Table:
         """Take a table."""
         return Table(self._path, self._full(key), self._take(key, dict, _REQUIRED))

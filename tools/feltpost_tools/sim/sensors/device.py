@@ -1,4 +1,4 @@
-"""What every simulated sensor has in common: its place on the I2C bus, its observer, its faults.
+"""What simulated sensors have in common: their observer, their faults, their place on an I2C bus.
 
 The models in this package follow the chips' data sheets, not Feltpost's drivers, so that a driver's
 mistake shows. Where a data sheet gives a typical and a maximum time the models take the maximum.
@@ -21,7 +21,7 @@ Environment = Callable[[str, int], float]
 
 Quantities and their units: "temperature" (°C), "relativeHumidity" (%RH), "illuminance" (lx),
 "co2" (ppm), "waterLevel" (m), "atmosphericPressure" (hPa), "distance" (m), "voltage.0" to
-"voltage.3" (V).
+"voltage.3" (V), "pm1", "pm25" and "pm10" (µg/m³).
 """
 
 
@@ -46,10 +46,11 @@ or at the count that stands for an overflow.
 """
 
 
-class I2CDevice(abc.ABC):
-    """A chip on a simulated I2C bus. Times are microseconds on the board's clock, never falling."""
+class Device(abc.ABC):
+    """A simulated sensor, however it is connected.
 
-    address: int
+    Times are microseconds on the board's clock, never falling.
+    """
 
     stuck_busy: bool = False
     """While set, a measurement that was begun does not end."""
@@ -57,15 +58,14 @@ class I2CDevice(abc.ABC):
     corrupt_next: int = 0
     """How many of the next answers end in a wrong checksum; for a chip that sends checksums."""
 
-    def __init__(self, environment: Environment, observer: Observer, address: int) -> None:
-        self.address = address
+    def __init__(self, environment: Environment, observer: Observer) -> None:
         self._environment = environment
         self._observer = observer
         self._unplugged = False
 
     @property
     def unplugged(self) -> bool:
-        """True while the chip is off the bus and without power; it has forgotten all on return."""
+        """True while it is off the line and without power; it has forgotten all on return."""
         return self._unplugged
 
     @unplugged.setter
@@ -73,6 +73,20 @@ class I2CDevice(abc.ABC):
         if unplugged and not self._unplugged:
             self._lose_power()
         self._unplugged = unplugged
+
+    @abc.abstractmethod
+    def _lose_power(self) -> None:
+        """Forget everything that it does not keep without power."""
+
+
+class I2CDevice(Device):
+    """A chip on a simulated I2C bus."""
+
+    address: int
+
+    def __init__(self, environment: Environment, observer: Observer, address: int) -> None:
+        super().__init__(environment, observer)
+        self.address = address
 
     def write(self, data: bytes, now_us: int) -> None:
         """Take one write transaction, empty when only the address was sent; may raise Nack."""
@@ -91,10 +105,6 @@ class I2CDevice(abc.ABC):
 
     @abc.abstractmethod
     def _read(self, length: int, now_us: int) -> bytes: ...
-
-    @abc.abstractmethod
-    def _lose_power(self) -> None:
-        """Forget everything that the chip does not keep without power."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,12 @@ _request_id = 0
 # board went idle before or after it had noticed the newest input.
 _doorbells = 0
 ticks_offset = 0
-seconds_offset = 0
+date_offset_ms = 0
+
+# By the number of a pin, what to call at its edges; and the pins whose edges are not yet handled.
+interrupts = {}
+_edges = []
+_handling = False
 
 
 def _read():
@@ -38,15 +43,32 @@ def _read():
 
 def _take():
     # Take one message in; return it if it is a reply, None for what the clock or a doorbell sends.
-    global ticks_offset, seconds_offset, _doorbells
+    global ticks_offset, date_offset_ms, _doorbells
     message = _read()
     kind = message[0]
     if kind == 0x72:  # r, a reply
         return message
-    ticks_offset, seconds_offset = struct.unpack_from("<Ii", message, 1)
-    if kind == 0x44:  # D, a doorbell
+    ticks_offset, date_offset_ms = struct.unpack_from("<Iq", message, 1)
+    if kind != 0x57:  # not W: D, a doorbell, or X, an interrupt
         _doorbells += 1
+    if kind == 0x58:
+        _edges.append(message[13])
     return None
+
+
+def _handle_edges():
+    # Handlers run where a scheduled function could: between two operations, and one at a time.
+    global _handling
+    if _handling:
+        return
+    _handling = True
+    try:
+        while _edges:
+            handler = interrupts.get(_edges.pop(0))
+            if handler:
+                handler()
+    finally:
+        _handling = False
 
 
 def call(kind, payload=b""):
@@ -58,6 +80,7 @@ def call(kind, payload=b""):
         reply = _take()
         # A reply to a request that a keyboard interrupt cut short is passed over.
         if reply and reply[1] == _request_id:
+            _handle_edges()
             if reply[2]:
                 raise OSError(reply[2])
             return reply[3:]
@@ -87,6 +110,7 @@ def sleep_ms(duration_ms):
             return
         _channel.write(struct.pack("<HBIH", 7, 0x53, left_ms, _doorbells & 0xFFFF))
         _take()
+        _handle_edges()
 
 
 def wait(poller, ready, timeout_ms):
@@ -109,6 +133,7 @@ def wait(poller, ready, timeout_ms):
         # Input from outside is followed by a doorbell, which carries the time of its arrival: the
         # clock must be right before anybody looks at it.
         _take()
+        _handle_edges()
 
 
 def drain(poller):
@@ -116,6 +141,7 @@ def drain(poller):
     for stream, _ in poller.poll(0):
         if stream is _channel:
             _take()
+            _handle_edges()
 
 
 def channel():

@@ -1,5 +1,6 @@
 """machine.Pin of a simulated board. A pin to which nothing leads keeps what was written to it."""
 
+import _host
 import _part
 
 _ENODEV = 19
@@ -11,6 +12,8 @@ class Pin:
     OPEN_DRAIN = 7
     PULL_DOWN = 1
     PULL_UP = 2
+    IRQ_RISING = 1
+    IRQ_FALLING = 2
 
     def __init__(self, id, mode=-1, pull=-1, value=None):
         self.id = id
@@ -30,6 +33,10 @@ class Pin:
         return self._level if level is None else None
 
     __call__ = value
+
+    def irq(self, handler=None, trigger=IRQ_RISING | IRQ_FALLING):
+        _host.interrupts[self.id] = handler and (lambda: handler(self))
+        _host.call(0x69, bytes((self.id, trigger if handler else 0)))
 
     def on(self):
         self.value(1)

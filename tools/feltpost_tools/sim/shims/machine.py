@@ -13,11 +13,18 @@ TIMER_WAKE = 4
 
 
 _RTC_BYTES = 2048
+_RTC_PIECE_BYTES = 512
 _WDT_LEAST_MS = 1000
 
 
 # What leads to a part of the board, each in a module of its own: most boards use few of them.
-_PARTS = {"I2C": "_machine_i2c", "Pin": "_machine_pin"}
+_PARTS = {
+    "ADC": "_machine_adc",
+    "I2C": "_machine_i2c",
+    "Pin": "_machine_pin",
+    "UART": "_machine_uart",
+    "time_pulse_us": "_machine_pulse",
+}
 
 
 def __getattr__(name):
@@ -45,7 +52,11 @@ class RTC:
             return _host.call(0x71)
         if len(data) > _RTC_BYTES:
             raise ValueError("buffer too long")
-        _host.call(0x51, bytes(data))
+        # In pieces: a board needs no heap for this, and the simulated one should need little.
+        view = memoryview(data)
+        for start in range(0, max(1, len(data)), _RTC_PIECE_BYTES):
+            head = struct.pack("<HH", len(data), start)
+            _host.call(0x51, head + view[start : start + _RTC_PIECE_BYTES])
         return None
 
 

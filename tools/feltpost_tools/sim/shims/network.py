@@ -40,7 +40,7 @@ class WLAN:
         return _Settings.active
 
     def connect(self, ssid=None, key=None, *, bssid=None, channel=0):
-        if self.status() == STAT_CONNECTING:
+        if self.status() in (STAT_CONNECTING, STAT_GOT_IP):
             raise OSError("Wifi Internal Error")
         _Settings.ssid = ssid
         name = ssid.encode()
@@ -76,6 +76,7 @@ class WLAN:
         if what is not None:
             raise ValueError("unknown config param")
         _Settings.reconnects = _UNLIMITED if reconnects < 0 else reconnects
+        return None
 
     def ipconfig(self, *, addr4=None, gw4=None, dhcp4=None):
         _Settings.static = addr4 is not None

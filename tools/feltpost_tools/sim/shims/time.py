@@ -32,12 +32,13 @@ def sleep_us(duration_us):
     _time.sleep_us(duration_us)
 
 
-def time():
-    return int(_time.time()) + _host.seconds_offset + _POWER_ON_S - _EPOCH_S
-
-
 def time_ns():
-    return time() * 1_000_000_000
+    date_ms = _time.time_ns() // 1_000_000 + _host.date_offset_ms
+    return (date_ms + (_POWER_ON_S - _EPOCH_S) * 1000) * 1_000_000
+
+
+def time():
+    return time_ns() // 1_000_000_000
 
 
 def gmtime(seconds=None):
