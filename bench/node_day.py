@@ -30,8 +30,8 @@ _HEADER_BYTES = 20 + 8
 # What MicroPython counts free blocks in where words have 32 bits.
 _BLOCK_BYTES = 16
 _MEM_INFO = re.compile(rb"GC: total: \d+, used: \d+, free: (\d+)\s+No\. of .*max free sz: (\d+)")
-# The prompt comes once the application has ended; the line before it says why.
-_ENDED = re.compile(rb"([^\n]*)\r?\nMicroPython v")
+# The application has crashed, and the line before says why; or it has ended, and the prompt comes.
+_ENDED = re.compile(rb"([^\n]*)\r?\n+(?:MicroPython v|(?:\xc0\n)?restarts in )")
 
 
 @dataclass(frozen=True)

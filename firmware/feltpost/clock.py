@@ -13,27 +13,27 @@ from micropython import const
 RECONSTRUCTED = const(1)
 BOUNDED = const(2)
 
-# A crystal is good to some 20 ppm, and to more in cold nights. As shifts: 2**-14 is 61 ppm, for one
-# that nobody has measured; 2**-17 is 8 ppm, for what is left once its drift is known.
-_UNKNOWN_SHIFT = const(14)
-_KNOWN_SHIFT = const(17)
-
-# Drift is measured over an hour or more: an answer's error of 10 ms is 3 ppm of that. After a day
-# the measurement starts anew, as drift changes with the seasons.
-_DRIFT_LEAST_MS = const(3_600_000)
-_DRIFT_MOST_MS = const(86_400_000)
+# How good what counts the time is: as shifts of the time that passed, the error of one that nobody
+# has measured, and what is left once its drift is known; and for how long, in ms, its drift is
+# measured at least and at most. It is measured until the errors of the two answers that it is
+# measured between are no more of that time than the second shift says.
+#
+# A crystal is good to some 20 ppm, and to more in cold nights: 2**-14 is 61 ppm, 2**-17 is 8 ppm.
+# After a day the measurement starts anew, as drift changes with the seasons.
+CRYSTAL = (14, 17, 3_600_000, 86_400_000)
 _PPB = const(1_000_000_000)
 
 
 class Clock:
-    """Uptime from ticks, wall time from the gateway's answers.
+    """Uptime from ticks, wall time from the gateway's answers. pace: as CRYSTAL.
 
     An answer tells the time to half its round trip. The clock keeps that error beside the time and
     lets it grow with the crystal's drift, so a late answer never spoils what a prompt one has told.
     The drift itself is measured between contacts and corrected.
     """
 
-    def __init__(self):
+    def __init__(self, pace=CRYSTAL):
+        self._unknown_shift, self._known_shift, self._drift_least_ms, self._drift_most_ms = pace
         self._ticks_ms = time.ticks_ms()
         self._uptime_ms = 0
         # Unix time minus uptime at _told_ms, None until the first answer.
@@ -41,7 +41,7 @@ class Clock:
         self._error_ms = self._told_ms = 0
         self._known_from_ms = 0
         # Where the measurement of the drift began, and what it gave; 0 and False until then.
-        self._anchor_ms = self._anchor_offset_ms = 0
+        self._anchor_ms = self._anchor_offset_ms = self._anchor_error_ms = 0
         self._drift_ppb = 0
         self._drift_known = False
 
@@ -61,7 +61,7 @@ class Clock:
 
     def error_ms(self):
         """Return how far the wall time, which is set, may be off."""
-        shift = _KNOWN_SHIFT if self._drift_known else _UNKNOWN_SHIFT
+        shift = self._known_shift if self._drift_known else self._unknown_shift
         return self._error_ms + (self.uptime_ms() - self._told_ms >> shift)
 
     def set(self, unix_ms, round_trip_ms):
@@ -76,7 +76,7 @@ class Clock:
         moved_ms = None
         if self._offset_ms is None:
             self._known_from_ms = now_ms
-            self._anchor(now_ms, offset_ms)
+            self._anchor(now_ms, offset_ms, error_ms)
         else:
             moved_ms = offset_ms - self._offset_at(now_ms)
             agreed = abs(moved_ms) <= self.error_ms() + error_ms
@@ -84,10 +84,10 @@ class Clock:
             if agreed and error_ms >= self.error_ms():
                 return 0
             if agreed:
-                self._measure_drift(now_ms, offset_ms)
+                self._measure_drift(now_ms, offset_ms, error_ms)
             else:
                 # The gateway's clock was set. What was measured of ours stays true.
-                self._anchor(now_ms, offset_ms)
+                self._anchor(now_ms, offset_ms, error_ms)
         self._offset_ms = offset_ms
         self._error_ms = error_ms
         self._told_ms = now_ms
@@ -108,15 +108,20 @@ class Clock:
     def _offset_at(self, uptime_ms):
         return self._offset_ms + (uptime_ms - self._told_ms) * self._drift_ppb // _PPB
 
-    def _anchor(self, now_ms, offset_ms):
+    def _anchor(self, now_ms, offset_ms, error_ms):
         self._anchor_ms = now_ms
         self._anchor_offset_ms = offset_ms
+        self._anchor_error_ms = error_ms
 
-    def _measure_drift(self, now_ms, offset_ms):
+    def _measure_drift(self, now_ms, offset_ms, error_ms):
         elapsed_ms = now_ms - self._anchor_ms
-        if elapsed_ms < _DRIFT_LEAST_MS:
+        errors_ms = self._anchor_error_ms + error_ms
+        if elapsed_ms < max(self._drift_least_ms, errors_ms << self._known_shift):
+            if error_ms < self._anchor_error_ms >> 1:
+                # A far better beginning, after one with a late answer.
+                self._anchor(now_ms, offset_ms, error_ms)
             return
         self._drift_ppb = (offset_ms - self._anchor_offset_ms) * _PPB // elapsed_ms
         self._drift_known = True
-        if elapsed_ms > _DRIFT_MOST_MS:
-            self._anchor(now_ms, offset_ms)
+        if elapsed_ms > self._drift_most_ms:
+            self._anchor(now_ms, offset_ms, error_ms)

@@ -39,12 +39,13 @@ class FlashJournal:
 
     device: a block device with MicroPython's extended interface, whose erased bytes are 0xFF and
     whose writes clear bits: esp32.Partition. new_number: called for the journal's number when the
-    device holds no journal. boot: larger than any given before for this device.
+    device holds no journal. boot: no less than any given before for this device. held: a journal's
+    number, and the number from which on the caller holds its readings as well; None if it doesn't.
 
     Methods raise OSError when the device does, or when it can't be written any more.
     """
 
-    def __init__(self, device, new_number, boot):
+    def __init__(self, device, new_number, boot, held=None):
         self._pages = Pages(device)
         if self._pages.count < _FEWEST_BLOCKS:
             raise ValueError("a journal needs {} blocks or more".format(_FEWEST_BLOCKS))
@@ -64,7 +65,7 @@ class FlashJournal:
         self._clocks = Clocks(self._pages)
         self._gaps = Gaps(0)
         self.next = 0
-        self._mount(new_number)
+        self._mount(new_number, held)
         self.number = self._header.journal
         self._settle()
 
@@ -72,6 +73,11 @@ class FlashJournal:
     def first(self):
         """The oldest number that is kept."""
         return self._gaps.first
+
+    @property
+    def capacity(self):
+        """How many readings it keeps before the oldest go, marks aside."""
+        return (self._pages.count - 1) * self._pages.slots
 
     def __len__(self):
         return self.next - self._gaps.first
@@ -153,6 +159,48 @@ class FlashJournal:
             return
         self._mark.set_offset(self.boot, offset_ms)
         self._write_mark(MARK_CLOCK)
+
+    def offset_ms(self):
+        """Return what set_clock() has noted for the boot whose readings are being appended."""
+        return self._offset_ms
+
+    def take_boot(self, boot, offset_ms):
+        """Take what is appended from here on as readings of that boot, no older than the last.
+
+        offset_ms: Unix time less uptime of that boot, None if it is not known.
+        """
+        self.boot = boot
+        self._offset_ms = None
+        if offset_ms is not None:
+            self.set_clock(offset_ms)
+
+    def advance(self, number, gaps):
+        """Go on at a higher number. What lies between was freed elsewhere, or is in those gaps."""
+        if len(self):
+            # What is kept here comes first, so that nothing can have been freed after it.
+            self._skip_lost(number)
+            return
+        start = gaps[0].first if gaps else number
+        if start > self.next:
+            self._gaps.free(start)
+        for gap in gaps:
+            self._gaps.lose(gap.first + gap.count, gap.reason)
+        self.next = number
+        # Its header says it.
+        self._begin()
+
+    def _skip_lost(self, number):
+        # Have the numbers below that one lost with the power. Where they would take more than two
+        # blocks they are left out, and count as unreadable when their turn comes.
+        if number - self.next > 2 * self._pages.slots:
+            self.next = number
+            self._begin()
+        while self.next < number:
+            if not self._room():
+                self._begin()
+            self._pages.void(self._newest, self._readings)
+            self._readings += 1
+            self.next += 1
 
     def _room(self):
         # Whether the newest block takes a reading or mark more.
@@ -294,25 +342,30 @@ class FlashJournal:
 
     # Mounting.
 
-    def _mount(self, new_number):
+    def _mount(self, new_number, held):
         previous = self._newest_two()
         header = self._header
         if self._newest < 0:
             self._format(new_number)
             return
+        # A caller that holds readings names the oldest of their boots; some may be here already.
+        self.boot = max(self.boot, header.boot)
         self._gaps = Gaps(header.first)
         self._gaps.ranges = header.gaps
         if header.boot == self.boot:
             self._offset_ms = header.offset_ms
         self.next = header.base
         begun = self._replay()
-        self._scan_readings()
-        self.next = max(self.next, header.base + self._readings)
+        held_from = held[1] if held and held[0] == header.journal else None
+        self._scan_readings(held_from)
         if begun:
             # Blocks after this one have held readings, and none of them has a header any more.
             # Their numbers must not be given again.
             damaged = self._pages.damaged_after(self._newest, self._page)
             self.next += max(1, damaged) * self._pages.slots
+            if held_from is not None:
+                # The caller knows better.
+                self.next = held_from
             self._note(MARK_SKIPPED, 0, self.next, 0)
         elif previous >= 0:
             # The power may have gone before the one before the newest said so.
@@ -373,7 +426,7 @@ class FlashJournal:
                 self._offset_ms = mark.offset_ms()
         return begun
 
-    def _scan_readings(self):
+    def _scan_readings(self, held_from):
         state = BLANK
         while self._readings + self._marks < self._pages.slots:
             slot = self._readings
@@ -382,6 +435,12 @@ class FlashJournal:
                 break
             state = found
             self._readings += 1
-        if state == BAD:
+        after = self._header.base + self._readings
+        if state == BAD and held_from is not None and after > held_from:
+            # A reset tore it, and its number is still to be appended: in a new block, as that of
+            # a slot can't change.
+            after -= 1
+        elif state == BAD:
             # The power went while it was written: its append has not returned.
             self._pages.void(self._newest, self._readings - 1)
+        self.next = max(self.next, after)

@@ -1,5 +1,7 @@
 """Which numbers of a journal are given up, and why, until the gateway has confirmed it."""
 
+import struct
+
 from micropython import const
 
 # Reasons, docs/protocol.md.
@@ -11,6 +13,10 @@ GAP_POWER = const(4)
 # More different gaps than this only arise when readings go faster than reports are taken; the
 # newest then absorbs what follows.
 GAPS_MOST = const(8)
+
+# reason, count
+_GAP = "<BI"
+_GAP_BYTES = const(5)
 
 
 class Gap:
@@ -52,3 +58,19 @@ class Gaps:
         else:
             self.ranges.append(Gap(self.first, count, reason))
         self.first = below
+
+
+def pack(ranges, buf, at):
+    """Write gaps, oldest first, into buf from at on; it takes 5 bytes for each."""
+    for i, gap in enumerate(ranges):
+        struct.pack_into(_GAP, buf, at + i * _GAP_BYTES, gap.reason, gap.count)
+
+
+def unpack(buf, at, count, end):
+    """Return the gaps that pack() wrote, of which the last one ends before the number end."""
+    ranges = []
+    for i in range(count - 1, -1, -1):
+        reason, lost = struct.unpack_from(_GAP, buf, at + i * _GAP_BYTES)
+        end -= lost
+        ranges.insert(0, Gap(end, lost, reason))
+    return ranges

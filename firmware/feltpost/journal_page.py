@@ -13,7 +13,7 @@ from binascii import crc32
 
 from micropython import const
 
-from .journal_gaps import Gap
+from . import journal_gaps
 
 # Block device operations, see MicroPython's vfs.AbstractBlockDev.
 _IOCTL_BLOCKS = const(4)
@@ -46,8 +46,6 @@ _MAGIC = const(0x46504A01)
 # magic, generation, journal, base, first, boot, offset's low and high part (ms), gaps
 _HEADER = "<IIIIIIIhH"
 _GAPS_AT = const(32)
-_GAP = "<BI"
-_GAP_BYTES = const(5)
 _HEADER_BODY_BYTES = const(76)
 _HEADER_BYTES = const(80)
 _CRC = "<I"
@@ -96,13 +94,17 @@ class Mark:
 
 
 class Pages:
-    """The blocks of a device with MicroPython's extended block interface, such as a Partition."""
+    """The blocks of a device with MicroPython's extended block interface, such as a Partition.
 
-    def __init__(self, device):
+    header_bytes: 0 for a device whose blocks have slots only.
+    """
+
+    def __init__(self, device, header_bytes=_HEADER_BYTES):
         self._device = device
+        self._slots_at = header_bytes
         self.count = device.ioctl(_IOCTL_BLOCKS, 0)
-        self.slots = (device.ioctl(_IOCTL_BLOCK_BYTES, 0) - _HEADER_BYTES) // _SLOT_BYTES
-        self._header = bytearray(_HEADER_BYTES)
+        self.slots = (device.ioctl(_IOCTL_BLOCK_BYTES, 0) - header_bytes) // _SLOT_BYTES
+        self._header = bytearray(header_bytes)
         self._slot = bytearray(_SLOT_BYTES)
         self._read_back = bytearray(_SLOT_BYTES)
 
@@ -124,11 +126,7 @@ class Pages:
         header.first = first
         header.boot = boot
         header.offset_ms = None if high == _UNKNOWN else high << 32 | low
-        header.gaps = []
-        for i in range(count - 1, -1, -1):
-            reason, lost = struct.unpack_from(_GAP, buf, _GAPS_AT + i * _GAP_BYTES)
-            first -= lost
-            header.gaps.insert(0, Gap(first, lost, reason))
+        header.gaps = journal_gaps.unpack(buf, _GAPS_AT, count, first)
         return True
 
     def begin(self, block, header):
@@ -153,8 +151,7 @@ class Pages:
             high,
             len(header.gaps),
         )
-        for i, gap in enumerate(header.gaps):
-            struct.pack_into(_GAP, buf, _GAPS_AT + i * _GAP_BYTES, gap.reason, gap.count)
+        journal_gaps.pack(header.gaps, buf, _GAPS_AT)
         struct.pack_into(_CRC, buf, _HEADER_BODY_BYTES, crc32(memoryview(buf)[:_HEADER_BODY_BYTES]))
         written = bytes(buf)
         self._device.ioctl(_IOCTL_ERASE, block)
@@ -234,7 +231,7 @@ class Pages:
     def state(self, block, slot, seed):
         """Return what a slot holds; seed: the number, of a reading."""
         buf = self._slot
-        self._device.readblocks(block, buf, _HEADER_BYTES + slot * _SLOT_BYTES)
+        self._device.readblocks(block, buf, self._slots_at + slot * _SLOT_BYTES)
         if buf == _BLANK:
             return BLANK
         if buf == _VOID:
@@ -243,8 +240,8 @@ class Pages:
         return GOOD if struct.unpack_from(_CRC, buf, _BODY_BYTES)[0] == crc else BAD
 
     def void(self, block, slot):
-        """Clear what was written of a reading when the power went."""
-        self._device.writeblocks(block, _VOID, _HEADER_BYTES + slot * _SLOT_BYTES)
+        """Clear a slot, whose reading was lost with the power."""
+        self._device.writeblocks(block, _VOID, self._slots_at + slot * _SLOT_BYTES)
 
     def write_mark(self, block, index, generation, mark):
         """Write the block's mark of that index, counted from the back; tell if it reads back."""
@@ -263,7 +260,7 @@ class Pages:
     def _program(self, block, slot, seed):
         buf = self._slot
         struct.pack_into(_CRC, buf, _BODY_BYTES, crc32(memoryview(buf)[:_BODY_BYTES], seed))
-        offset = _HEADER_BYTES + slot * _SLOT_BYTES
+        offset = self._slots_at + slot * _SLOT_BYTES
         self._device.writeblocks(block, buf, offset)
         self._device.readblocks(block, self._read_back, offset)
         return self._read_back == buf

@@ -19,7 +19,8 @@ _RECORD_BYTES = const(12)
 class RamJournal:
     """A ring of fixed-size records; ``first`` is the oldest kept, ``next`` the next to be given.
 
-    ``boot`` is what its records have for theirs: they are all of this boot.
+    ``capacity`` is how many it keeps at most; ``boot`` is what its records have for theirs: they
+    are all of this boot.
     """
 
     boot = 0
@@ -27,7 +28,7 @@ class RamJournal:
     def __init__(self, number, capacity):
         self.number = number
         self.next = 0
-        self._capacity = capacity
+        self.capacity = capacity
         self._ring = bytearray(capacity * _RECORD_BYTES)
         self._gaps = Gaps(0)
 
@@ -42,12 +43,12 @@ class RamJournal:
     def append(self, channel, mantissa, form, uptime_ms):
         """Keep a reading and return its sequence number."""
         number = self.next
-        if len(self) == self._capacity:
+        if len(self) == self.capacity:
             self._gaps.lose(self.first + 1, GAP_FULL)
         struct.pack_into(
             _RECORD,
             self._ring,
-            number % self._capacity * _RECORD_BYTES,
+            number % self.capacity * _RECORD_BYTES,
             channel,
             form,
             uptime_ms >> 32,
@@ -60,7 +61,7 @@ class RamJournal:
     def read(self, number, record):
         """Fill record with the reading of that number, which must be kept; return True."""
         channel, form, high, low, mantissa = struct.unpack_from(
-            _RECORD, self._ring, number % self._capacity * _RECORD_BYTES
+            _RECORD, self._ring, number % self.capacity * _RECORD_BYTES
         )
         record.channel = channel
         record.form = form

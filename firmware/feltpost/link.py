@@ -21,6 +21,17 @@ from micropython import const
 MTU = const(1024)
 
 
+class Entry:
+    """A link as it is configured: ``kind``, "serial" or "udp", and for UDP ``host``, ``port``,
+    ``ssid``, ``password``, and ``address``: (IP with prefix length, gateway, DNS server), None for
+    DHCP. It outlives the configuration, so it is nothing but these.
+    """
+
+    kind = host = ssid = password = ""
+    port = 0
+    address = None
+
+
 def readable(stream):
     """Return an awaitable for the moment when ``stream`` has something to read.
 

@@ -8,8 +8,9 @@ from micropython import const
 
 from . import link
 
-_JOIN_MS = const(20_000)
-_JOIN_LOOK_MS = const(100)
+# After how many connections without a word from the gateway the network is joined anew.
+_SILENT_EARLY = (1, 2, 4, 8)
+_SILENT_LATER = const(16)
 
 # The longest answer that a gateway gives is a diagnostic text. A longer one would be cut off, and
 # then fails its authentication. A whole MTU in one piece is what a heap may not have after weeks.
@@ -23,23 +24,28 @@ _LOST = (errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ECONNREFUSED)
 class UdpLink:
     """Datagrams to ``host``:``port``. wlan: a network.WLAN station, or None to use what is up.
 
-    Joins the network ``ssid`` where it hasn't yet, and joins it anew when a whole connection went
-    by without a datagram from the gateway: the radio may think that it is connected and not be.
+    ssid, password, address and memory are those of wifi.Network. The link joins the network where
+    the station isn't on it. After connections in which nothing came from the gateway it joins anew
+    now and then: the radio may think that it is connected and not be. But the gateway may as well
+    be away for days, so not each time.
     """
 
-    name = "udp"
     mtu = link.MTU
 
-    def __init__(self, wlan, ssid, password, host, port):
-        self._wlan = wlan
-        self._ssid = ssid
-        self._password = password
+    def __init__(self, wlan, ssid, password, host, port, address=None, memory=None):
+        self.name = "udp"
+        self._network = None
+        if wlan:
+            from .wifi import Network
+
+            self.name = "udp " + ssid
+            self._network = Network(wlan, ssid, password, address, memory)
         self._host = host
         self._port = port
         self._sock = None
         self._buf = memoryview(bytearray(_ANSWER_BYTES))
-        # Whether the gateway has been heard since connect().
-        self._heard = True
+        # Connections in a row in which the gateway was not heard, this one included.
+        self._silent = 0
 
     async def connect(self):
         """Join the network and look the gateway up; OSError if either fails, in 20 s at most.
@@ -47,10 +53,13 @@ class UdpLink:
         Looking a name up blocks the other tasks on the ESP32; an address does not.
         """
         self.close()
-        if self._wlan:
-            await self._join(self._wlan)
-        self._heard = False
-        family, _, _, _, address = socket.getaddrinfo(self._host, self._port)[0]
+        if self._network:
+            await self._network.join(self._is_suspect())
+        self._silent += 1
+        try:
+            family, _, _, _, address = socket.getaddrinfo(self._host, self._port)[0]
+        except OSError as error:
+            raise OSError("{} can't be looked up ({})".format(self._host, error))
         self._sock = socket.socket(family, socket.SOCK_DGRAM)
         self._sock.setblocking(False)
         # From here on the network stack drops what comes from anywhere else.
@@ -83,20 +92,19 @@ class UdpLink:
             self._sock.close()
             self._sock = None
 
-    async def _join(self, wlan):
-        wlan.active(True)
-        if wlan.isconnected():
-            if self._heard:
-                return
-            wlan.disconnect()
-        wlan.connect(self._ssid, self._password)
-        for _ in range(_JOIN_MS // _JOIN_LOOK_MS):
-            if wlan.isconnected():
-                return
-            await asyncio.sleep_ms(_JOIN_LOOK_MS)
-        # Left trying, the radio would refuse the next connect().
-        wlan.disconnect()
-        raise OSError("Wi-Fi {} can't be joined".format(self._ssid))
+    def sleep(self):
+        """Put the radio off."""
+        self.close()
+        if self._network:
+            self._network.sleep()
+
+    def rssi(self):
+        """Return the strength of the signal in dBm, None where there is none."""
+        return self._network.rssi() if self._network else None
+
+    def _is_suspect(self):
+        silent = self._silent
+        return silent in _SILENT_EARLY or bool(silent) and silent % _SILENT_LATER == 0
 
     def _receive(self):
         # readinto() would take no memory, but it reads on until its buffer is full or nothing is
@@ -107,7 +115,7 @@ class UdpLink:
             if error.errno not in _LOST:
                 raise
             return None
-        self._heard = True
+        self._silent = 0
         length = len(data)
         self._buf[:length] = data
         return self._buf[:length]

@@ -12,19 +12,25 @@ from micropython import const
 from . import cbor, coap
 from .client import NoAnswer
 from .clock import BOUNDED, RECONSTRUCTED
+from .links import backoff_ms
 from .record import Record
 from .senml import Pack
+from .watchdog import UNWATCHED
 
 # Sensors of one round finish within this of one another: they share one message.
 _GATHER_MS = const(250)
+# Joining a network and two whole exchanges with all their retransmissions end well within this.
+_TRY_MS = const(600_000)
 _UNREADABLE_PAUSE_MS = const(100)
-_PAUSE_FIRST_MS = const(2_000)
+_SPREAD_MS = const(2_000)
 _PAUSE_MOST_MS = const(240_000)
 
 _CHANGED = const(0x44)
 _CONTENT = const(0x45)
+_UNAUTHORIZED = const(0x81)
 _BAD_REQUEST = const(0x80)
 _TOO_LARGE = const(0x8D)
+_SERVER = const(0xA0)
 _UNAVAILABLE = const(0xA3)
 
 _PUT = const(3)
@@ -37,8 +43,10 @@ _ANSWER_TIME = const(0)
 # a few times, before the readings that wait are stamped by it.
 _CLOCK_ERROR_MS = const(250)
 _CLOCK_ASKS = const(3)
-# A move by less than this is not worth a line in the log.
+# A move by less than this is not worth a line in the log, nor a mark in the journal.
 _CLOCK_MOVED_MS = const(250)
+# The gateway refuses a reading whose time is further ahead of its own.
+_AHEAD_MOST_S = const(86_400)
 _PACK_BYTES = const(512)
 _PACK_RECORDS = const(23)
 
@@ -46,11 +54,13 @@ _PACK_RECORDS = const(23)
 class Uplink:
     """The task that empties the journal. channels: pairs (name, unit or None) by channel index.
 
-    clients: one CoAP client for each link, in order of preference.
+    links: the links.Links to the gateway. ``report``: a report.Report that
+    the gateway is yet to get, or None. Since boot: ``retries`` counts exchanges that failed,
+    ``lost`` the readings that the gateway knows to be lost.
     """
 
-    def __init__(self, clients, journal, channels, clock, log):
-        self._clients = clients
+    def __init__(self, links, journal, channels, clock, log):
+        self._links = links
         self._journal = journal
         self._channels = channels
         self._clock = clock
@@ -59,40 +69,59 @@ class Uplink:
         self._record = Record()
         self._records_most = _PACK_RECORDS
         self._path = ["j", str(journal.number), ""]
-        self._connected = False
         self._failures = 0
         self._clock_asks = 0
+        # What the journal has for the offset of this boot's clock.
+        self._noted_ms = None
+        self.report = None
+        self.retries = self.lost = 0
 
-    async def run(self, appended):
-        """Send for ever: whenever ``appended`` is set, and what is left after a failure."""
+    async def run(self, appended, word=UNWATCHED):
+        """Send for ever: whenever ``appended`` is set, and what is left after a failure.
+
+        word: a watchdog.Word, kept while something is under way.
+        """
         while True:
             await appended.wait()
             appended.clear()
             await asyncio.sleep_ms(_GATHER_MS)
-            while len(self._journal) or self._journal.gap():
-                pause_ms = await self._try()
-                if pause_ms:
-                    await asyncio.sleep_ms(pause_ms)
+            pause_ms = 1
+            while pause_ms:
+                pause_ms = await self.flush(word)
+                await asyncio.sleep_ms(pause_ms)
+
+    def waiting(self):
+        """Tell whether there is something for the gateway."""
+        return bool(self.report or len(self._journal) or self._journal.gap())
+
+    async def flush(self, word=UNWATCHED):
+        """Send what waits; return 0 once the gateway has it, else after how many ms to try again.
+
+        word: as for run().
+        """
+        pause_ms = 0
+        while self.waiting() and not pause_ms:
+            word.within(_TRY_MS)
+            pause_ms = await self._try()
+        word.resting()
+        return pause_ms
 
     async def _try(self):
-        # One exchange. Return how long to wait before the next: 0 after success.
-        client = self._clients[0]
+        # One exchange. Return how long to wait before the next: 0 after success, and while there is
+        # another link to try.
         try:
-            if not self._connected:
-                await client.link.connect()
-                self._connected = True
+            client = await self._links.open()
             if self._clock_doubtful():
                 pause_ms = await self._ask_time(client)
+            elif self.report:
+                pause_ms = await self._send_report(client, self.report)
             elif self._journal.gap():
                 pause_ms = await self._send_gap(client)
             else:
                 pause_ms = await self._send_pack(client)
         except (NoAnswer, OSError) as error:
-            self._connected = False
-            client.link.close()
-            # The next link gets its turn; the one that failed goes to the end of the row.
-            self._clients.append(self._clients.pop(0))
-            pause_ms = self._back_off("{}: {}".format(client.link.name, error))
+            self.retries += 1
+            return self._link_failed(error)
         if not pause_ms and self._failures:
             self._log("gateway answers again")
             self._failures = 0
@@ -100,27 +129,43 @@ class Uplink:
 
     async def _ask_time(self, client):
         self._clock_asks += 1
-        response = await client.request(_GET, ("t",), None, b"")
-        if response.protected and response.code == _CONTENT:
+        response = await self._request(client, _GET, ("t",), None, b"")
+        if response.code == _CONTENT:
             self._set_clock(response)
             if self._clock.is_set():
                 return 0
             return self._back_off("the gateway has no time yet")
         return self._refused(response)
 
+    async def _send_report(self, client, report):
+        response = await self._request(client, _PUT, report.path, _FORMAT_CBOR, report.payload())
+        code = response.code
+        if code == _CHANGED:
+            self._set_clock(response)
+            report.delivered()
+        elif _BAD_REQUEST <= code < _SERVER and code != _UNAUTHORIZED:
+            # A gateway that knows no reports, or can't read this one: the readings must not wait.
+            self._log("report refused with {}: {}", coap.code_text(code), _text(response))
+        else:
+            return self._refused(response)
+        self.report = None
+        return 0
+
     async def _send_gap(self, client):
         gap = self._journal.gap()
-        below = gap.first + gap.count
+        count = gap.count
+        below = gap.first + count
         report = cbor.Encoder(bytearray(16))
         report.map(2)
         report.int(0)
-        report.int(gap.count)
+        report.int(count)
         report.int(1)
         report.int(gap.reason)
         response = await self._put(client, gap.first, _FORMAT_CBOR, report.view())
-        if not (response.protected and response.code == _CHANGED):
+        if response.code != _CHANGED:
             return self._refused(response)
         self._journal.free(below)
+        self.lost += count
         self._set_clock(response)
         return 0
 
@@ -131,14 +176,13 @@ class Uplink:
             # The oldest can't be read, and is a gap now or will be. The others get their turn.
             return _UNREADABLE_PAUSE_MS
         response = await self._put(client, first, _FORMAT_PACK, self._pack.end())
-        if response.protected and response.code == _CHANGED:
+        if response.code == _CHANGED:
             # Freed first: noting the clock may need room in the journal.
             self._journal.free(first + count)
             self._set_clock(response)
             return 0
-        if response.protected and response.code in (_BAD_REQUEST, _TOO_LARGE):
-            self._isolate(first, count, response)
-            return 0
+        if response.code in (_BAD_REQUEST, _TOO_LARGE):
+            return await self._isolate(client, first, count, response)
         return self._refused(response)
 
     def _fill(self, first):
@@ -166,33 +210,59 @@ class Uplink:
         if record.offset_ms is None:
             # Its boot ended before it learnt the time: it was before this one began.
             return clock.unix_s(0), BOUNDED
-        return (record.uptime_ms + record.offset_ms) // 1000, RECONSTRUCTED
+        time_s = (record.uptime_ms + record.offset_ms) // 1000
+        if time_s > clock.unix_s(0) + _AHEAD_MOST_S:
+            # That boot was told a wrong time, but it ended before this one began.
+            return clock.unix_s(0), BOUNDED
+        return time_s, RECONSTRUCTED
+
+    async def _request(self, client, code, path, content_format, payload):
+        response = await client.request(code, path, content_format, payload)
+        if not response.protected:
+            # Anybody may have sent it: another link may lead to one who knows the key.
+            raise NoAnswer(_refusal(response))
+        self._links.worked()
+        return response
 
     async def _put(self, client, number, content_format, payload):
         self._path[2] = str(number)
-        return await client.request(_PUT, self._path, content_format, payload)
+        return await self._request(client, _PUT, self._path, content_format, payload)
 
-    def _isolate(self, first, count, response):
+    async def _isolate(self, client, first, count, response):
         # One of these is bad. Halve until it is alone, then give that one up.
         if count > 1:
             self._records_most = count // 2
-            return
+            return 0
+        reason = _text(response)
+        # Unless the gateway's clock was set meanwhile: with the right time it may be taken.
+        offset_ms = self._clock.offset_ms()
+        pause_ms = await self._ask_time(client)
+        if pause_ms:
+            return pause_ms
         self._records_most = _PACK_RECORDS
-        self._log("reading {} refused: {}", first, _text(response))
-        self._journal.reject(first)
+        if abs(self._clock.offset_ms() - offset_ms) < _CLOCK_MOVED_MS:
+            self._log("reading {} refused: {}", first, reason)
+            self._journal.reject(first)
+        return 0
 
     def _refused(self, response):
-        if response.protected and response.code == _UNAVAILABLE:
+        if response.code == _UNAVAILABLE:
             self._log("gateway asks to wait {} s: {}", response.max_age_s, _text(response))
             # A little later than asked, each node by another amount: not all at once.
-            return response.max_age_s * 1000 + random.randint(0, _PAUSE_FIRST_MS)
-        return self._back_off(
-            "gateway refused with {}: {}".format(coap.code_text(response.code), _text(response))
-        )
+            return response.max_age_s * 1000 + random.randint(0, _SPREAD_MS)
+        return self._back_off(_refusal(response))
+
+    def _link_failed(self, error):
+        name = self._links.client.link.name
+        if self._links.failed():
+            self._log("{}: {}; trying another link", name, error)
+            return 0
+        return self._back_off("{}: {}".format(name, error))
 
     def _back_off(self, reason):
-        pause_ms = min(_PAUSE_FIRST_MS << min(self._failures, 10), _PAUSE_MOST_MS)
-        pause_ms = pause_ms // 2 + random.randint(0, pause_ms // 2)
+        if self._clock.is_set():
+            self._note_clock()
+        pause_ms = backoff_ms(self._failures, _PAUSE_MOST_MS)
         self._failures += 1
         waiting = len(self._journal)
         self._log("{}; {} readings wait, next try in {} s", reason, waiting, pause_ms // 1000)
@@ -217,10 +287,19 @@ class Uplink:
             self._log("clock set")
         elif abs(moved_ms) >= _CLOCK_MOVED_MS:
             self._log("clock moved by {} ms", moved_ms)
-        else:
-            return
-        # For readings that are sent by a later boot; a little less exact is good enough for them.
-        self._journal.set_clock(self._clock.offset_ms())
+        self._note_clock()
+
+    def _note_clock(self):
+        # For readings that a later boot sends; a little less exact is good enough for them. Drift
+        # adds up, also while the gateway is away.
+        offset_ms = self._clock.offset_ms()
+        if self._noted_ms is None or abs(offset_ms - self._noted_ms) >= _CLOCK_MOVED_MS:
+            self._journal.set_clock(offset_ms)
+            self._noted_ms = offset_ms
+
+
+def _refusal(response):
+    return "gateway refused with {}: {}".format(coap.code_text(response.code), _text(response))
 
 
 def _text(response):

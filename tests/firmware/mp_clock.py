@@ -76,15 +76,21 @@ def test_the_error_grows_with_drift():
     check.equal(clock.error_ms(), 5 + (86_400_000 >> 14))
 
 
-def drifting(ppm, contacts, every_ms):
-    """A clock whose crystal is that much too slow, after contacts; and the true time now."""
+def drifting(ppm, contacts, every_ms, first_late_ms=0):
+    """A clock whose crystal is that much too slow, after contacts; and the true time now.
+
+    The first answer was written at once and came so late.
+    """
     clock = Clock()
     start_ms = ticks.now_ms
+    late_ms = first_late_ms
     for contact in range(contacts):
         passed_ms = contact * every_ms
         ticks.now_ms = start_ms + passed_ms - passed_ms * ppm // 1_000_000
         # A few milliseconds of round trip, another each time.
-        clock.set(NOON_MS + passed_ms - 5 - contact % 3, 10 + 2 * (contact % 3))
+        there_ms = 5 + contact % 3
+        clock.set(NOON_MS + passed_ms - there_ms - late_ms, 2 * there_ms + late_ms)
+        late_ms = 0
     return clock, NOON_MS + passed_ms
 
 
@@ -97,6 +103,27 @@ def test_drift_is_measured_and_corrected_over_an_outage():
             true_ms += 432_000_000
             off_s = abs(clock.unix_s(clock.uptime_ms()) - true_ms // 1000)
             check.equal(off_s <= 3, True, (ppm, contacts, off_s))
+
+
+def test_a_late_first_answer_is_not_taken_for_drift():
+    # Half of three seconds, in the hour after which drift is measured, would be 417 ppm.
+    for ppm in (-40, 0, 40):
+        clock, true_ms = drifting(ppm, 200, 60_000, first_late_ms=3_000)
+        ticks.now_ms += 86_400_000 - 86_400 * ppm // 1000
+        true_ms += 86_400_000
+        off_s = abs(clock.unix_s(clock.uptime_ms()) - true_ms // 1000)
+        check.equal(off_s <= 1, True, (ppm, off_s))
+
+
+def test_drift_is_not_measured_between_answers_that_are_too_late_for_it():
+    clock = Clock()
+    clock.set(NOON_MS - 3_000, 3_000)
+    ticks.now_ms += 3_600_000
+    # 700 ms less late than the one an hour ago, which is no drift of 194 ppm.
+    clock.set(NOON_MS + 3_600_000 - 1_600, 1_600)
+    ticks.now_ms += 86_400_000
+    off_s = abs(clock.unix_s(clock.uptime_ms()) - NOON_MS // 1000 - 90_000)
+    check.equal(off_s <= 1, True, off_s)
 
 
 def test_a_step_of_the_gateways_clock_is_not_taken_for_drift():

@@ -40,6 +40,7 @@ sys.modules["esp32"] = Esp32
 import check  # noqa: E402
 from feltpost import identity  # noqa: E402
 from feltpost.channel_table import ChannelTable  # noqa: E402
+from feltpost.retained import Retained  # noqa: E402
 
 KEY = bytes(range(16))
 
@@ -70,6 +71,85 @@ def test_a_number_is_reserved_before_it_is_used():
     for _ in range(500):
         number = sequence.next()
         check.equal(number < Nvs.stored["ssn"], True, number)
+
+
+class Rtc:
+    # RTC memory; with torn set, a write does no more than that and raises Reset.
+    def __init__(self):
+        self.data = b""
+        self.torn = None
+
+    def memory(self, data=None):
+        if data is None:
+            return self.data
+        if self.torn is None:
+            self.data = bytes(data)
+            return None
+        done, self.torn = self.torn, None
+        self.data = bytes(data[:done]) + self.data[done:]
+        raise Reset
+
+
+class Reset(Exception):
+    pass
+
+
+def woken(rtc):
+    Nvs.stored.update({"key": KEY, "key_id": b"\x01\x02"})
+    return identity.Identity(Retained(rtc.memory))
+
+
+def test_waking_skips_no_number():
+    rtc = Rtc()
+    numbers = [woken(rtc).sequence.next() for _ in range(300)]
+    check.equal(numbers, list(range(300)))
+    check.equal(Nvs.stored["ssn"], 384)
+
+
+def test_a_reset_while_a_number_is_noted_repeats_none():
+    rtc = Rtc()
+    used = set()
+    sequence = woken(rtc).sequence
+    for done in range(300, 440):
+        rtc.torn = done
+        check.raises(Reset, sequence.next)
+        sequence = woken(rtc).sequence
+        for _ in range(3):
+            number = sequence.next()
+            check.equal(number in used, False, number)
+            used.add(number)
+
+
+def test_numbers_that_a_boot_used_without_noting_them_in_rtc_memory():
+    for count in (127, 128, 129):
+        Nvs.stored.pop("ssn", None)
+        rtc = Rtc()
+        used = [woken(rtc).sequence.next() for _ in range(count)]
+        used.append(boot().sequence.next())
+        used.append(woken(rtc).sequence.next())
+        check.equal(len(set(used)), count + 2, count)
+
+
+def test_lost_power_skips_to_what_was_never_reserved():
+    numbers = []
+    rtc = Rtc()
+    for _ in range(3):
+        numbers.append(woken(rtc).sequence.next())
+    check.equal(woken(Rtc()).sequence.next(), 128)
+    check.equal(woken(rtc).sequence.next(), 256, "what RTC memory has is out of date")
+    # A node that was given a new key begins anew, whatever RTC memory says.
+    del Nvs.stored["ssn"]
+    check.equal(woken(rtc).sequence.next(), 0)
+
+
+def test_a_boot_goes_on_where_it_is_resumed():
+    rtc = Rtc()
+    boots = []
+    for resumed in (False, True, True, False, True):
+        retained = Retained(rtc.memory)
+        boots.append(boot().boot(retained, resumed))
+    check.equal(boots, [1, 1, 1, 2, 2])
+    check.equal(boot().boot(Retained(Rtc().memory), True), 3, "with RTC memory lost")
 
 
 def test_every_journal_has_a_number_of_its_own():

@@ -42,6 +42,7 @@ class Stop(Exception):
 
 class Sensor:
     CHANNELS = (("temperature", 2), ("relativeHumidity", 1))
+    STOP_FROM_MS = 0
 
     def __init__(self, fails_at=()):
         self.starts = 0

@@ -8,6 +8,7 @@ from feltpost.client import NoAnswer
 from feltpost.clock import Clock
 from feltpost.journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_REJECTED
 from feltpost.journal_ram import RamJournal
+from feltpost.links import Links
 from feltpost.log import Log
 from feltpost.uplink import Uplink
 
@@ -50,16 +51,16 @@ class Gateway:
     """Answers by a function of (path, content format, payload); keeps what was asked."""
 
     def __init__(self, answer):
-        self.link = Link()
+        self.link = None
         self.asked = []
-        self._answer = answer
+        self.answer = answer
 
     async def request(self, code, path, content_format=None, payload=b""):
         # MicroPython reuses the path and the payload: copies, not references.
         self.asked.append(("/".join(path), content_format, bytes(payload)))
         if path[0] == "t":
             return good(0x45)
-        answer = self._answer(*self.asked[-1])
+        answer = self.answer(*self.asked[-1])
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -68,17 +69,19 @@ class Gateway:
 class Node:
     """An uplink with its journal; step() makes one exchange and returns the pause after it."""
 
-    def __init__(self, answer, readings, capacity=100):
+    def __init__(self, answer, readings, capacity=100, links=1):
         self.lines = []
         self.journal = RamJournal(5, capacity)
         for i in range(readings):
             self.journal.append(0, 2000 + i, 2, i)
         self.gateway = Gateway(answer)
+        self.links = [Link() for _ in range(links)]
+        clock = Clock()
         self.uplink = Uplink(
-            [self.gateway],
+            Links(self.gateway, self.links, clock.uptime_ms),
             self.journal,
             [("temperature", "Cel")],
-            Clock(),
+            clock,
             Log(self.lines.append),
         )
         self.step()
@@ -153,10 +156,48 @@ def test_a_lost_link_is_closed_and_opened_again():
     answers = [good(), NoAnswer("no answer")]
     node = Node(lambda *_: answers.pop(), 3)
     node.step()
-    check.equal(node.gateway.link.closed, 1)
+    check.equal(node.links[0].closed, 1)
     check.equal(node.step(), 0)
-    check.equal(node.gateway.link.opened, 2)
+    check.equal(node.links[0].opened, 2)
     check.equal(len(node.journal), 0)
+
+
+def test_another_link_takes_over_what_was_under_way():
+    for failure in (
+        NoAnswer("no answer"),
+        OSError("Wi-Fi is gone"),
+        Answer(0x81, protected=False),
+        Answer(0x80, b"unknown key", protected=False),
+    ):
+        node = Node(lambda *_, failure=failure: failure, 3, links=2)
+        check.equal(node.step(), 0, "no pause while a link is left")
+        check.equal(("trying another link" in node.lines[-1], node.journal.first), (True, 0))
+        check.equal(node.step() > 0, True, "they have all been tried")
+        check.equal([link.opened for link in node.links], [1, 1])
+        node.gateway.answer = lambda *_: good()
+        check.equal(node.step(), 0)
+        check.equal(node.numbers(), ["j/5/0"] * 3)
+        check.equal(len(node.journal), 0)
+
+
+def test_an_answer_over_a_lesser_link_lets_the_preferred_one_be_tried_again():
+    answers = [good(), good(), NoAnswer("no answer")]
+    node = Node(lambda *_: answers.pop(), 60, links=2)
+    node.step()
+    node.step()
+    check.equal([link.opened for link in node.links], [1, 1])
+    # As when its time aside is over.
+    node.uplink._links.restore(bytes(4), 0)
+    node.step()
+    check.equal([link.opened for link in node.links], [2, 1])
+
+
+def test_a_link_over_which_the_gateway_says_no_is_kept():
+    for code in (0x80, 0x81, 0x84, 0xA0, 0xA3):
+        node = Node(lambda *_, code=code: Answer(code), 3, links=2)
+        for _ in range(4):
+            node.step()
+        check.equal([link.opened for link in node.links], [1, 0], code)
 
 
 def test_one_bad_reading_is_isolated_skipped_and_reported():
@@ -212,7 +253,7 @@ class OldReadings(RamJournal):
 def test_readings_of_former_boots_are_dated_by_what_was_known_of_those_boots():
     node = Node(lambda *_: good(), 0)
     node.journal = node.uplink._journal = OldReadings(5, 16)
-    for uptime_ms in (60_000, 60_000, 0):
+    for uptime_ms in (60_000, 60_000, 60_000):
         node.journal.append(0, 2000, 2, uptime_ms)
     node.step()
     first, second, third = cbor.decode(node.gateway.asked[-1][2])

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from feltpost_tools.sim.ledger import Ledger
 from feltpost_tools.sim.rig import Plan, Rig, shared_recording
 from feltpost_tools.sim.trace import Trace
 
@@ -23,8 +24,10 @@ def rig(recording: Trace, tmp_path: Path) -> RigFactory:
     """Return a function that makes a rig: ``async with rig(["serial", "udp"]) as running:``."""
 
     @asynccontextmanager
-    async def make(links: list[Any], **plan: Any) -> AsyncIterator[Rig]:
-        async with Rig(Plan(recording, links, **plan), tmp_path) as running:
+    async def make(
+        links: list[Any], ledger: Ledger | None = None, **plan: Any
+    ) -> AsyncIterator[Rig]:
+        async with Rig(Plan(recording, links, **plan), tmp_path, ledger) as running:
             try:
                 yield running
             except BaseException:

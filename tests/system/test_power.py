@@ -4,8 +4,11 @@ import asyncio
 import random
 
 import pytest
+from tests.support.boards import at_rest
 
+from feltpost_tools.sim import kit
 from feltpost_tools.sim.flash import Torn
+from feltpost_tools.sim.rtc import RTC_BYTES
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -14,10 +17,15 @@ HOUR_S = 3600
 ROUND_S = 10
 
 
-async def at_rest(board):
-    """Wait until the board has nothing to do: what it sampled is in its journal then."""
-    while not board.at_rest:  # noqa: ASYNC110 - it is, at every turn of the loop but a few
-        await asyncio.sleep(0)
+class RamKit:
+    """The indoor climate kit on nodes that keep readings in RTC memory first."""
+
+    QUANTITIES = kit.QUANTITIES
+    parts = staticmethod(kit.parts)
+
+    @staticmethod
+    def configuration(links, interval_s):
+        return kit.configuration(links, interval_s) | {"journal": {"mode": "ram"}}
 
 
 def test_readings_of_an_outage_survive_power_cuts(rig):
@@ -93,3 +101,60 @@ def test_a_partition_that_cant_be_used_is_told_and_the_node_runs_on(rig):
     outcome = ledger.outcome()
     assert outcome.delivered > 40
     assert (outcome.missing, outcome.wrong) == (0, 0)
+
+
+def test_readings_in_rtc_memory_survive_resets(rig):
+    async def run():
+        async with rig(["serial"], kit=RamKit) as running:
+            board = running.nodes[0].board
+            await running.until(0.1 * HOUR_S)
+            begun = board.flash.operations
+            await running.until(0.3 * HOUR_S)
+            online = board.flash.operations - begun
+            board.line.unplug()
+            for _ in range(4):
+                await running.until(running.simulated_s + 0.1 * HOUR_S)
+                await at_rest(board)
+                board.reset()
+            waiting = len(running.ledger.missing)
+            outage = board.flash.operations - begun
+            board.line.plug()
+            await running.until(running.simulated_s + 0.2 * HOUR_S)
+            assert await running.drain(60)
+            return running.ledger, online, outage, waiting
+
+    ledger, online, outage, waiting = asyncio.run(run())
+    outcome = ledger.outcome()
+    assert online == 0
+    assert outage > 0
+    assert waiting >= 20 * 4
+    assert (outcome.missing, outcome.wrong) == (0, 0), (ledger.missing[:5], ledger.wrong[:5])
+    numbers = sorted(number for _, journal, number in ledger._seen if journal == 1)
+    assert numbers == list(range(len(ledger._seen)))
+
+
+def test_a_reset_in_any_write_to_rtc_memory_loses_only_what_was_not_yet_journalled(rig):
+    chance = random.Random(2)
+    resets_us = []
+
+    async def run():
+        async with rig(["udp"], kit=RamKit) as running:
+            board = running.nodes[0].board
+            for _ in range(6):
+                board.rtc.tear_at(chance.randint(1, 60), chance.randint(0, RTC_BYTES))
+                async with asyncio.timeout(60):
+                    await board.rtc.torn.wait()
+                resets_us.append(running.clock.now_us())
+            await running.until(running.simulated_s + 0.2 * HOUR_S)
+            await running.drain(10)
+            return running.ledger
+
+    ledger = asyncio.run(run())
+    assert ledger.wrong == []
+    unexplained = [
+        sample
+        for sample in ledger.missing
+        if not any(abs(reset_us - sample.time_us) <= ROUND_S * 1e6 for reset_us in resets_us)
+    ]
+    assert unexplained == []
+    assert ledger.outcome().delivered > 30

@@ -14,6 +14,13 @@ PROMPT = b">>> "
 WAIT_S = 10
 
 
+async def hand_over_the_line(running):
+    """Stop the gateway, for one line has one reader, and take its place."""
+    await running.gateway.stop()
+    # Time must not race while somebody reads: a terminal that can't keep up loses output.
+    running.world.listening = lambda: True
+
+
 class Terminal:
     """The technician's end of a board's serial line."""
 
@@ -59,7 +66,7 @@ def on_terminal(rig):
         async def run():
             async with rig(["serial"]) as running:
                 await running.until(120)
-                await running.gateway.stop()
+                await hand_over_the_line(running)
                 terminal = Terminal(running.nodes[0].board.line.path)
                 try:
                     await script(terminal, running)
@@ -114,7 +121,7 @@ def test_mpremote_gets_into_a_running_node_and_leaves_it_usable(rig):
     async def run():
         async with rig(["serial"]) as running:
             await running.until(120)
-            await running.gateway.stop()
+            await hand_over_the_line(running)
             port = running.nodes[0].board.line.path
             mpremote = [sys.executable, "-m", "mpremote", "connect", str(port)]
             result = await asyncio.to_thread(
@@ -139,7 +146,7 @@ def test_a_node_without_a_key_says_so_and_gives_the_prompt(rig, tmp_path):
             await board.power_off()
             board.nvs.erase("feltpost/key")
             board.nvs.commit()
-            await running.gateway.stop()
+            await hand_over_the_line(running)
             terminal = Terminal(board.line.path)
             await board.power_on()
             seen = await terminal.expect(PROMPT)

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from feltpost_tools.sim.clock import SharedClock, monotonic_us
-from feltpost_tools.sim.world import World
+from feltpost_tools.sim.clock import GatewayClock, SharedClock, monotonic_us
+from feltpost_tools.sim.world import Alarm, World
 
 START_US = 1_000_000_000_000_000
 HOUR_US = 3_600_000_000
@@ -96,6 +96,30 @@ def test_waits_for_an_answer_in_real_time(run):
     run(scenario, 1)
 
 
+def test_waits_for_no_answer_where_nobody_could_give_one(run):
+    async def scenario(world, first):
+        world.listening = lambda: False
+        first.answer_awaited_until_us = monotonic_us() + 60_000_000
+        first.rest_for(HOUR_US)
+        await first.woken.wait()
+        assert world.clock.now_us() >= START_US + HOUR_US
+
+    run(scenario, 1)
+
+
+def test_an_alarm_rings_at_its_time_and_then_holds_nothing_up(run):
+    async def scenario(world, first):
+        alarm = Alarm(START_US + HOUR_US)
+        world.add(alarm)
+        first.rest_for(3 * HOUR_US)
+        await alarm.rung.wait()
+        assert START_US + HOUR_US <= world.clock.now_us() < START_US + 2 * HOUR_US
+        await first.woken.wait()
+        assert world.clock.now_us() >= START_US + 3 * HOUR_US
+
+    run(scenario, 1)
+
+
 def test_output_is_collected_before_a_jump(run):
     async def scenario(world, first):
         def collect():
@@ -146,4 +170,15 @@ def test_the_clock_is_shared_through_its_file(tmp_path):
     theirs = SharedClock(tmp_path / "clock")
     ours.jump(HOUR_US)
     assert abs(theirs.now_us() - ours.now_us()) < 1_000_000
-    assert theirs.now_ms() >= (START_US + HOUR_US) // 1000
+
+
+def test_the_gateways_clock_may_be_wrong_and_says_when_it_is_not_set(tmp_path):
+    ours = SharedClock(tmp_path / "clock", START_US)
+    gateways = GatewayClock(SharedClock(tmp_path / "clock"))
+    assert gateways.is_set()
+    ours.gateway_error_us = -HOUR_US
+    assert 0 <= gateways.now_ms() - (START_US - HOUR_US) // 1000 < 1000
+    assert gateways.is_set()
+    ours.gateway_error_us = -START_US
+    assert 0 <= gateways.now_ms() < 2000
+    assert not gateways.is_set()

@@ -16,8 +16,8 @@ SSID = "simulated"
 class Air:
     """A relay on the loopback interface, one for each board.
 
-    The board sends to ``port``; the gateway sees a peer of its own for each board. ``radio`` decides
-    what is carried: only what comes from or goes to a board on a network.
+    The board sends to ``port``; the gateway sees a peer of its own for each board. Nothing is
+    carried while ``radio`` is on no network.
     """
 
     def __init__(
@@ -28,8 +28,9 @@ class Air:
         arriving: Callable[[Callable[[], None]], None],
         unreachable: Callable[[], None],
     ):
-        """now_us: simulated time. sent is called for each datagram from the board; arriving for each one to it, with a
-        function that delivers it; unreachable when nobody listens at the gateway's port."""
+        """now_us: returns simulated Unix time. sent is called for each datagram from the board;
+        arriving for each one to it, with a function that delivers it; unreachable when nobody
+        listens at the gateway's port."""
         self.radio = Radio([AccessPoint(SSID)], now_us)
         self._sent = sent
         self._arriving = arriving

@@ -22,6 +22,7 @@ from feltpost_tools.sim.console import SerialLine
 from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash, PowerCut
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.interpreter import Interpreter
+from feltpost_tools.sim.lines import Line
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.parts import Part
 from feltpost_tools.sim.radio import Radio
@@ -30,9 +31,9 @@ from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 
 _TICKS_PERIOD = 1 << 30
 _CTRL_C = 0x03
-# What the shims and the prompt take of the heap (16.8 kB with asyncio, 32-bit); on a board the like
+# What the shims and the prompt take of the heap (22.5 kB without asyncio, 32-bit); on a board the like
 # is in flash. It is given on top, so that heap_kib means what it means on a board.
-_SHIMS_KIB = 16
+_SHIMS_KIB = 22
 _CHUNK = 65_536
 
 _JOURNAL_PARTITION = b"journal"
@@ -59,7 +60,8 @@ class Hardware:
 
     mac: six bytes. heap_kib: what the application has of MicroPython's heap. parts: what its
     pins and buses lead to, by place. journal_blocks: the flash partition "journal" in blocks of 4 KiB, 0 for
-    a board without one. crystal_ppm: how much too fast its clock runs, parts per million. epoch:
+    a board without one. crystal_ppm: how much too fast its clock runs, parts per million;
+    sleep_ppm: the same in deep sleep. epoch:
     the year from which its time.time() counts, 2000 as on the ESP32 or 1970.
     """
 
@@ -68,6 +70,7 @@ class Hardware:
     parts: Mapping[str, Part]
     journal_blocks: int = 0
     crystal_ppm: int = 0
+    sleep_ppm: int = 0
     epoch: int = 2000
 
 
@@ -128,6 +131,8 @@ class Board:
         self._watchdog_ms = 0
         self._watchdog_us: int | None = None
         self._watchdog_timer: asyncio.TimerHandle | None = None
+        # By pin: which edges interrupt the board, and up to when it has been told of them.
+        self._armed: dict[int, tuple[int, int]] = {}
         self._interrupt = _CTRL_C
         self._sent = slipmux.Decoder()
         self._answered = slipmux.Decoder()
@@ -193,6 +198,11 @@ class Board:
         self.rtc.decay(seed)
         self._power_us = self._world.clock.now_us()
 
+    def reset(self) -> None:
+        """Reset the chip as its watchdog does, at once and whatever it is doing."""
+        if self._channel is not None:
+            self._kill(_Restart(_CAUSE_WATCHDOG))
+
     @property
     def in_deep_sleep(self) -> bool:
         """Whether it has power and its processor has none."""
@@ -249,6 +259,7 @@ class Board:
         self._channel = outside
         self._boot_us = self._world.clock.now_us()
         self._received.clear()
+        self._armed.clear()
         self._at_rest = False
         self._doorbells = 0
         self._interrupt = _CTRL_C
@@ -321,7 +332,13 @@ class Board:
 
     def _sleep_deeply(self, duration_ms: int) -> None:
         # As on the ESP32, no duration is for ever.
-        due_us = self._world.clock.now_us() + duration_ms * 1000 if duration_ms else None
+        due_us = None
+        if duration_ms:
+            # Its RC oscillator counts the duration, and the time of day goes by it meanwhile.
+            counted_us = duration_ms * 1000
+            duration_us = counted_us * 1_000_000 // (1_000_000 + self._hardware.sleep_ppm)
+            self._power_us -= counted_us - duration_us
+            due_us = self._world.clock.now_us() + duration_us
         self._kill(_Restart(_CAUSE_DEEP_SLEEP, asleep=True, due_us=due_us))
 
     def _feed_watchdog(self, timeout_ms: int) -> None:
@@ -363,15 +380,16 @@ class Board:
     @property
     def due_us(self) -> int | None:
         """Until when it waits, simulated Unix microseconds; None: until input comes."""
-        ends = [end for end in (self._due_us, self._watchdog_us) if end is not None]
-        return min(ends, default=None)
+        edge = self._next_edge()
+        ends = (self._due_us, self._watchdog_us, edge and edge[0])
+        return min((end for end in ends if end is not None), default=None)
 
     def wake(self) -> None:
         """Tell the board that its time has come."""
         self._at_rest = False
         if self.in_deep_sleep:
             self._awake.set()
-        elif not self._bitten():
+        elif not self._bitten() and not self._tell_edges():
             self._tell(channel.wake(*self._offsets()))
 
     def collect_output(self) -> None:
@@ -386,8 +404,8 @@ class Board:
         # The board adds its own monotonic clock, so what its crystal gains is told as offset.
         gained_us = uptime_us * self._hardware.crystal_ppm // 1_000_000
         ticks_offset = ((since_boot_us + gained_us) // 1000) % _TICKS_PERIOD
-        powered_s = (self._world.clock.now_us() - self._power_us) // 1_000_000
-        return ticks_offset, powered_s - int(time.time())
+        powered_ms = (self._world.clock.now_us() - self._power_us) // 1000
+        return ticks_offset, powered_ms - time.time_ns() // 1_000_000
 
     def _input(self, put: Callable[[], None]) -> None:
         # Give the board input: first the clock, then the input, then the doorbell.
@@ -419,6 +437,7 @@ class Board:
             # It was reset meanwhile.
             return
         self._received += message
+        self._tell_edges()
         for item in channel.split(self._received):
             if isinstance(item, channel.Rest):
                 self._go_to_rest(item)
@@ -436,6 +455,36 @@ class Board:
         self._at_rest = True
         self._world.changed()
 
+    # Interrupts
+
+    def _arm(self, pin: int, trigger: int) -> None:
+        self._armed.pop(pin, None)
+        if trigger and isinstance(self._hardware.parts.get(f"pin{pin}"), Line):
+            self._armed[pin] = trigger, self._world.clock.now_us()
+
+    def _next_edge(self) -> tuple[int, int] | None:
+        # When and at which pin the next interrupt comes; none, in deep sleep.
+        edges = []
+        for pin, (trigger, told_us) in self._armed.items() if self._channel else ():
+            line = self._hardware.parts[f"pin{pin}"]
+            assert isinstance(line, Line)
+            edge_us = line.next_edge_us(told_us, trigger)
+            if edge_us is not None:
+                edges.append((edge_us, pin))
+        return min(edges, default=None)
+
+    def _tell_edges(self) -> bool:
+        # Tell the board of all edges that have come by now; return whether there were any.
+        told = False
+        while (edge := self._next_edge()) and edge[0] <= self._world.clock.now_us():
+            edge_us, pin = edge
+            self._armed[pin] = self._armed[pin][0], edge_us
+            self._at_rest = False
+            self._doorbells += 1
+            self._tell(channel.interrupt(*self._offsets(), pin))
+            told = True
+        return told
+
     # Hardware
 
     def _serve(self, request: channel.Request) -> bytes:
@@ -443,6 +492,9 @@ class Board:
         match request.kind:
             case Kind.PART:
                 return self._ask_part(request)
+            case Kind.PIN_INTERRUPT:
+                self._arm(*payload)
+                return channel.reply(request)
             case Kind.UNIQUE_ID:
                 return channel.reply(request, self._hardware.mac)
             case Kind.RESET_CAUSE:
@@ -475,8 +527,9 @@ class Board:
             case Kind.RTC_READ:
                 return channel.reply(request, self.rtc.read())
             case Kind.RTC_WRITE:
+                length, start = struct.unpack_from("<HH", payload)
                 try:
-                    self.rtc.write(payload)
+                    self.rtc.take(length, start, payload[4:])
                 except WriteTorn:
                     self._kill(_Restart(_CAUSE_WATCHDOG))
                 return channel.reply(request)

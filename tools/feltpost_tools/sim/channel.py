@@ -10,8 +10,9 @@ Board to host
 
 Host to board
     ``r`` u8 id, u8 errno, data: the reply
-    ``W`` u32 ticks offset, i32 seconds offset: wake, your time has come
+    ``W`` u32 ticks offset, i64 ms date offset: wake, your time has come
     ``D`` the same: input has been put where you read it
+    ``X`` the same, u8 pin: an edge that the pin's interrupt waits for; it counts as a doorbell
 """
 
 import enum
@@ -23,7 +24,7 @@ NO_LIMIT_MS = 0xFFFFFFFF
 
 _LENGTH = struct.Struct("<H")
 _REST = struct.Struct("<BIH")
-_CLOCK = struct.Struct("<cIi")
+_CLOCK = struct.Struct("<cIq")
 
 
 class Kind(enum.IntEnum):
@@ -51,6 +52,7 @@ class Kind(enum.IntEnum):
     WATCHDOG = ord("w")
     HARD_RESET = ord("x")
     DEEP_SLEEP = ord("z")
+    PIN_INTERRUPT = ord("i")
 
 
 @dataclass(frozen=True)
@@ -98,14 +100,19 @@ def reply(request: Request, data: bytes = b"", errno: int = 0) -> bytes:
     return _with_length(bytes((ord("r"), request.id, errno)) + data)
 
 
-def wake(ticks_offset_ms: int, seconds_offset: int) -> bytes:
+def wake(ticks_offset_ms: int, date_offset_ms: int) -> bytes:
     """Tell the board that its time has come, and what time it is."""
-    return _with_length(_CLOCK.pack(b"W", ticks_offset_ms, seconds_offset))
+    return _with_length(_CLOCK.pack(b"W", ticks_offset_ms, date_offset_ms))
 
 
-def doorbell(ticks_offset_ms: int, seconds_offset: int) -> bytes:
+def doorbell(ticks_offset_ms: int, date_offset_ms: int) -> bytes:
     """Tell the board that input awaits it, and what time it is."""
-    return _with_length(_CLOCK.pack(b"D", ticks_offset_ms, seconds_offset))
+    return _with_length(_CLOCK.pack(b"D", ticks_offset_ms, date_offset_ms))
+
+
+def interrupt(ticks_offset_ms: int, date_offset_ms: int, pin: int) -> bytes:
+    """Tell the board of an edge at one of its pins, and what time it is."""
+    return _with_length(_CLOCK.pack(b"X", ticks_offset_ms, date_offset_ms) + bytes((pin,)))
 
 
 def _with_length(message: bytes) -> bytes:

@@ -6,7 +6,7 @@ SCD41 for CO2, SHT4x for temperature and humidity, BH1750 for light: the four re
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from feltpost_tools.sim import sensors
 from feltpost_tools.sim.parts import I2cBus, Part
@@ -38,6 +38,21 @@ class Sampled:
     time_us: int
 
 
+class Kit(Protocol):
+    """What a run puts on its boards. This module is one, the indoor climate kit."""
+
+    QUANTITIES: frozenset[str]
+    """What a recording must have for the kit to replay it."""
+
+    def parts(
+        self, node: str, environment: Environment, sampled: Callable[[Sampled], None]
+    ) -> dict[str, Part]:
+        """Return one board's sensors by place; sampled is called for what must become readings."""
+
+    def configuration(self, links: list[dict[str, Any]], interval_s: int) -> dict[str, Any]:
+        """Return the content of feltpost.json for a board with this kit."""
+
+
 _UNITS = {"co2": "ppm", "temperature": "Cel", "relativeHumidity": "%RH", "illuminance": "lx"}
 _RESOLUTIONS = {"co2": 1.0, "temperature": 0.01, "relativeHumidity": 0.01, "illuminance": 1.0}
 
@@ -45,9 +60,10 @@ _RESOLUTIONS = {"co2": 1.0, "temperature": 0.01, "relativeHumidity": 0.01, "illu
 def parts(
     node: str, environment: Environment, sampled: Callable[[Sampled], None]
 ) -> dict[str, Part]:
-    """Return the kit's sensors on their bus, by place; sampled is called for each value that must become a reading.
+    """Return the kit's sensors on their bus, by place.
 
-    It is told by the sensors, not by the firmware, so that it can be held against the firmware.
+    sampled is called for each value that must become a reading. It is told by the sensors, not by
+    the firmware, so that it can be held against the firmware.
     """
 
     def observer(channels: dict[str, str]) -> Callable[[Readout], None]:

@@ -11,6 +11,19 @@ from feltpost_tools.sim.kit import Sampled
 
 # A node's clock is right to some tenths of a second, and it writes whole seconds.
 _TIME_TOLERANCE_S = 2.0
+# What a node measures of itself (docs/protocol.md): no sensor hands it out.
+_OF_ITSELF = frozenset(
+    {
+        "uptime",
+        "freeHeap",
+        "rssi",
+        "journalFill",
+        "readingsLost",
+        "retries",
+        "resetCause",
+        "sensorFault",
+    }
+)
 # docs/protocol.md, "Marks".
 _BOUNDED = 2
 
@@ -59,6 +72,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self.wrong: list[Arrived] = []
+        self.of_itself: list[Arrived] = []
         self.nodes: dict[str, NodeAccount] = defaultdict(NodeAccount)
         self._waiting: dict[tuple[str, str], list[tuple[Sampled, float]]] = defaultdict(list)
         self._seen: set[tuple[str, int, int]] = set()
@@ -80,6 +94,9 @@ class Ledger:
             self.nodes[reading.node].duplicates += 1
             return
         self._seen.add(identity)
+        if reading.name.partition(".")[0] in _OF_ITSELF:
+            self.of_itself.append(reading)
+            return
         waiting = self._waiting[reading.node, reading.name]
         for place, (sample, sampled_s) in enumerate(waiting):
             if _same(sample, reading):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from feltpost_tools.sim.sensors.device import I2CDevice, Nack
+from feltpost_tools.sim.sensors.onewire import OneWireDevice
 
 # How long a bit is on the line matters to no model; that there are nine to a byte does.
 _CLOCKS_TO_RELEASE = 9
@@ -64,6 +65,37 @@ class I2cBus:
                     break
         # What the ESP32 port raises for an address that nobody acknowledges.
         raise OSError(errno.ENODEV, "nobody acknowledges")
+
+
+class OneWireBus:
+    """A 1-Wire bus, at the place of its pin.
+
+    The shim asks ``p`` for a reset, and is told 1 for a presence pulse; or ``s`` and what the board
+    does in each of the following time slots, 1 to let go of the line (to write a 1, or to read), 0
+    to hold it low, and is told the line's levels.
+    """
+
+    shorted = False
+    """While set, the data line is connected to ground."""
+
+    def __init__(self, devices: Sequence[OneWireDevice] = ()):
+        self._devices = devices
+
+    def serve(self, request: bytes, now_us: int) -> bytes:
+        """Carry a reset or time slots; without a request tell the line's level."""
+        if request == b"p":
+            present = [device.reset(now_us) for device in self._devices]
+            return bytes((any(present) or self.shorted,))
+        return bytes(self._slot(level, now_us) for level in request[1:] or b"\x01")
+
+    def _slot(self, level: int, now_us: int) -> int:
+        for device in self._devices:
+            level &= device.drive(now_us)
+        if self.shorted:
+            level = 0
+        for device in self._devices:
+            device.sense(level, now_us)
+        return level
 
 
 class _ClockLine:

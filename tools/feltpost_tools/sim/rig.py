@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Literal, Self
 
 from feltpost_tools.errors import FeltpostError
-from feltpost_tools.sim import interpreter, kit
+from feltpost_tools.sim import interpreter
+from feltpost_tools.sim import kit as indoor_climate
 from feltpost_tools.sim.board import Board, Hardware
 from feltpost_tools.sim.broker import Broker, Subscriber
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.gateway_process import Enrolled, GatewayProcess, write_configuration
 from feltpost_tools.sim.image import Image
+from feltpost_tools.sim.kit import Kit, Sampled
 from feltpost_tools.sim.ledger import Arrived, Ledger
 from feltpost_tools.sim.trace import Trace
-from feltpost_tools.sim.world import World
+from feltpost_tools.sim.world import Alarm, World
 
 OWNER = "demo"
 
@@ -42,6 +44,7 @@ class Plan:
     runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
     None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
     that each board has for its journal, 0 for a journal in RAM. crystal_ppm, epoch: as in Hardware.
+    kit: what is on each board.
     """
 
     trace: Trace
@@ -54,6 +57,7 @@ class Plan:
     journal_blocks: int = 16
     crystal_ppm: int = 0
     epoch: int = 2000
+    kit: Kit = indoor_climate
 
 
 @dataclass(frozen=True)
@@ -75,11 +79,11 @@ class Rig:
     def __init__(self, plan: Plan, folder: Path, ledger: Ledger | None = None):
         """folder: an empty one, for all that the run writes. ledger: the one to keep, a new one
         if None."""
-        missing = kit.QUANTITIES - plan.trace.quantities
+        missing = plan.kit.QUANTITIES - plan.trace.quantities
         if missing:
             raise FeltpostError(
                 f"the recording has no {', '.join(sorted(missing))}; "
-                "the indoor climate kit needs all four columns of indoor-climate.csv"
+                f"the kit on the boards needs {', '.join(sorted(plan.kit.QUANTITIES))}"
             )
         self.plan = plan
         self.folder = folder
@@ -126,11 +130,15 @@ class Rig:
             self.folder / "gateway.toml", self.clock.path, self.folder / "gateway.log"
         )
         self._exit.push_async_callback(self.gateway.stop)
+        # The gateway opens at once the lines that are there when it starts, others when it looks
+        # for them again.
+        for node in self.nodes:
+            self._exit.push_async_callback(node.board.close)
+            self._connect(node)
         await self.gateway.start()
         self.world.listening = lambda: self.gateway.running
         for node in self.nodes:
-            self._exit.push_async_callback(node.board.close)
-            await self._switch_on(node)
+            await node.board.power_on()
 
     def _node(
         self, number: int, link: LinkKind, image: Image, found: interpreter.Interpreter
@@ -141,7 +149,7 @@ class Rig:
         hardware = Hardware(
             mac,
             self.plan.heap_kib,
-            kit.parts(name, self._environment, self._sampled),
+            self.plan.kit.parts(name, self._environment, self._sampled),
             self.plan.journal_blocks,
             self.plan.crystal_ppm,
             self.plan.epoch,
@@ -150,15 +158,14 @@ class Rig:
         board.enrol(enrolled.key_id, enrolled.key)
         return Node(name, link, board, enrolled)
 
-    async def _switch_on(self, node: Node) -> None:
+    def _connect(self, node: Node) -> None:
         if node.link == "serial":
             node.board.line.plug()
             link: dict[str, str | int] = {"kind": "serial"}
         else:
             port = node.board.join(("127.0.0.1", self.udp_port))
             link = {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": "simulated"}
-        node.board.install(kit.configuration([link], self.plan.interval_s))
-        await node.board.power_on()
+        node.board.install(self.plan.kit.configuration([link], self.plan.interval_s))
 
     async def _start_broker(self) -> tuple[str, int]:
         if self.plan.broker:
@@ -185,7 +192,7 @@ class Rig:
             quantity, self.plan.trace.start + (now_us - self._start_us) / 1e6
         )
 
-    def _sampled(self, reading: kit.Sampled) -> None:
+    def _sampled(self, reading: Sampled) -> None:
         self.ledger.sampled(reading, time.monotonic())
 
     def _take(self, reading: Arrived, monotonic_s: float) -> None:
@@ -199,8 +206,12 @@ class Rig:
 
     async def until(self, simulated_s: float) -> None:
         """Wait until so much simulated time has passed since the start."""
-        while self.simulated_s < simulated_s:
-            await self._next_arrival(0.5)
+        alarm = Alarm(self._start_us + int(simulated_s * 1e6))
+        self.world.add(alarm)
+        try:
+            await alarm.rung.wait()
+        finally:
+            self.world.remove(alarm)
 
     async def drain(self, timeout_s: float) -> bool:
         """Sample no more, as far as the ledger goes; wait until all that was sampled has arrived.

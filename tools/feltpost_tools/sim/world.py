@@ -39,6 +39,26 @@ class Participant(Protocol):
         """Tell the board that its time has come."""
 
 
+class Alarm:
+    """A participant that is no board: all it does is to ring when its time has come."""
+
+    at_rest = True
+    answer_awaited_until_us = 0
+
+    def __init__(self, due_us: int):
+        """due_us: when to ring, simulated Unix microseconds."""
+        self.due_us: int | None = due_us
+        self.rung = asyncio.Event()
+
+    def collect_output(self) -> None:
+        """Have none."""
+
+    def wake(self) -> None:
+        """Ring, once."""
+        self.due_us = None
+        self.rung.set()
+
+
 class World:
     """The boards of a run and their clock, at ``speed`` times real time (infinite: as fast as
     the machine can)."""
