@@ -5,7 +5,7 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -81,10 +81,18 @@ class _Table(BaseModel):
 
 
 class StoreConfig(_Table):
-    """`[store]`: where readings are kept, and for how long after delivery."""
+    """`[store]`: where readings are kept, for how long after delivery, and in how much room.
+
+    `max_size_mib` bounds the store's file, `min_free_mib` is what it leaves free on its file
+    system. When undelivered readings have used that up, `when_full` decides: `refuse` leaves new
+    readings with the nodes, `evict-oldest` gives the oldest up and notes a gap.
+    """
 
     path: Path
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 30
+    max_size_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 2048
+    min_free_mib: Annotated[int, Field(ge=0, le=1 << 20)] = 256
+    when_full: Literal["refuse", "evict-oldest"] = "refuse"
 
 
 class UdpConfig(_Table):

@@ -29,6 +29,10 @@ class StoreUnavailableError(TransientError):
     """Nothing was stored: the disk refused the commit, or too many requests wait for it."""
 
 
+class StoreFullError(StoreUnavailableError):
+    """The store's limits let no new readings in; they do when delivered ones are deleted."""
+
+
 class ClockNotSetError(TransientError):
     """A relative time can't be resolved while the gateway doesn't know the time."""
 

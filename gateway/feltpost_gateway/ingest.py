@@ -12,7 +12,7 @@ from typing import TypeVar
 import cbor2
 from aiocoap.numbers import codes
 
-from feltpost_gateway import senml
+from feltpost_gateway import reports, senml
 from feltpost_gateway.cborshape import check_shape
 from feltpost_gateway.clock import Clock
 from feltpost_gateway.config import NodeConfig
@@ -20,7 +20,15 @@ from feltpost_gateway.errors import PackError, PackTooLargeError
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.security import NodeContext
 from feltpost_gateway.store import Store
-from feltpost_gateway.transaction import MAX_NUMBER, Gap, GapReason, Outcome, Pack, Transaction
+from feltpost_gateway.transaction import (
+    MAX_NUMBER,
+    Gap,
+    GapReason,
+    Outcome,
+    Pack,
+    Report,
+    Transaction,
+)
 
 Result = TypeVar("Result")
 
@@ -92,7 +100,9 @@ class Ingest:
                 return await self._take(context, request, journal, first)
             case ("s",) if request.code == codes.POST:
                 return await self._take(context, request, None, None)
-            case ("t",) | ("s",) | ("j", _, _):
+            case ("h", boot) if request.code == codes.PUT:
+                return await self._take_report(context, request, boot)
+            case ("t",) | ("s",) | ("j", _, _) | ("h", _):
                 answer = Answer(codes.METHOD_NOT_ALLOWED)
             case _:
                 answer = Answer(codes.NOT_FOUND)
@@ -103,31 +113,43 @@ class Ingest:
         self, context: NodeContext, request: Request, journal: str | None, first: str | None
     ) -> Answer:
         try:
-            if request.size > MAX_MESSAGE_BYTES:
-                raise PackTooLargeError(
-                    f"{request.size} bytes; a message has at most {MAX_MESSAGE_BYTES}"
-                )
+            _check_size(request)
             target = _target(journal, first)
             if request.content_format == _SENML_CBOR:
                 return await self._take_pack(context, request, target)
             if request.content_format == _CBOR and target.first is not None:
                 return await self._take_gap(context, request, target.journal, target.first)
         except PackError as error:
-            node = context.node.name
-            self._log.limited(
-                (node, str(error)),
-                "refused",
-                node=node,
-                journal=journal,
-                seq=first,
-                reason=error,
-            )
-            await self._commit(context, _nothing)
-            too_large = isinstance(error, PackTooLargeError)
-            code = codes.REQUEST_ENTITY_TOO_LARGE if too_large else codes.BAD_REQUEST
-            return Answer(code, str(error).encode())
+            return await self._refuse(context, error, journal=journal, seq=first)
         await self._commit(context, _nothing)
         return Answer(codes.UNSUPPORTED_CONTENT_FORMAT)
+
+    async def _take_report(self, context: NodeContext, request: Request, boot: str) -> Answer:
+        if request.content_format != _CBOR:
+            await self._commit(context, _nothing)
+            return Answer(codes.UNSUPPORTED_CONTENT_FORMAT)
+        try:
+            _check_size(request)
+            if not _NUMBER.fullmatch(boot) or int(boot) > MAX_NUMBER:
+                raise PackError(f"a boot is a number from 0 to {MAX_NUMBER}")
+            content = reports.decode(request.payload)
+        except PackError as error:
+            return await self._refuse(context, error, boot=boot)
+        report = Report(context.node_id, int(boot), self._clock.now_ms(), request.payload)
+        before = await self._commit(context, lambda transaction: transaction.save_report(report))
+        if before is None or not reports.is_repeated(content, before):
+            self._log.info(
+                "report", node=context.node.name, boot=boot, **reports.log_fields(content)
+            )
+        return Answer(codes.CHANGED, self._answer_map(), _CBOR)
+
+    async def _refuse(self, context: NodeContext, error: PackError, **where: object) -> Answer:
+        node = context.node.name
+        self._log.limited((node, str(error)), "refused", node=node, **where, reason=error)
+        await self._commit(context, _nothing)
+        too_large = isinstance(error, PackTooLargeError)
+        code = codes.REQUEST_ENTITY_TOO_LARGE if too_large else codes.BAD_REQUEST
+        return Answer(code, str(error).encode())
 
     async def _take_pack(self, context: NodeContext, request: Request, target: _Target) -> Answer:
         now_ms = self._clock.now_ms()
@@ -144,7 +166,9 @@ class Ingest:
         pack = Pack(
             context.node_id, target.journal, target.first, len(records), now_ms, request.payload
         )
-        outcome = await self._commit(context, lambda transaction: transaction.append(pack))
+        outcome = await self._commit(
+            context, lambda transaction: transaction.append(pack), takes_room=True
+        )
         self._note_unseen(context.node, target.journal, outcome)
         next_seq = None if target.first is None else outcome.next_seq
         return Answer(codes.CHANGED, self._answer_map(next_seq), _CBOR)
@@ -169,7 +193,10 @@ class Ingest:
         return Answer(codes.CHANGED, self._answer_map(outcome.next_seq), _CBOR)
 
     async def _commit(
-        self, context: NodeContext, operation: Callable[[Transaction], Result]
+        self,
+        context: NodeContext,
+        operation: Callable[[Transaction], Result],
+        takes_room: bool = False,
     ) -> Result:
         row = context.snapshot()
 
@@ -177,7 +204,7 @@ class Ingest:
             transaction.save_security(row)
             return operation(transaction)
 
-        result = await self._store.write(run)
+        result = await self._store.write(run, takes_room=takes_room)
         context.committed(row)
         return result
 
@@ -198,6 +225,11 @@ class Ingest:
                 count=outcome.unseen,
                 before=outcome.next_seq,
             )
+
+
+def _check_size(request: Request) -> None:
+    if request.size > MAX_MESSAGE_BYTES:
+        raise PackTooLargeError(f"{request.size} bytes; a message has at most {MAX_MESSAGE_BYTES}")
 
 
 def _nothing(_ledger: Transaction) -> None:

@@ -7,10 +7,13 @@ from feltpost_gateway.errors import PackError
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of the protocol's table: its names, its unit, and the values that can be true."""
+    """One row of the protocol's table: its names, its unit, and the values that can be true.
+
+    short: None where it has no short name.
+    """
 
     name: str
-    short: str
+    short: str | None
     unit: str
     minimum: int
     maximum: int
@@ -25,9 +28,23 @@ _TABLE = (
     Metric("atmosphericPressure", "p", "hPa", 300, 1_100),
     Metric("distance", "d", "m", 0, 100),
     Metric("voltage", "v", "V", -1_000, 1_000),
+    Metric("pm1", None, "ug/m3", 0, 65_535),
+    Metric("pm25", None, "ug/m3", 0, 65_535),
+    Metric("pm10", None, "ug/m3", 0, 65_535),
+    Metric("contact", None, "/", 0, 1),
+    Metric("openings", None, "count", 0, 2**32),
+    Metric("motion", None, "count", 0, 2**32),
+    Metric("uptime", None, "s", 0, 2**40),
+    Metric("freeHeap", None, "B", 0, 2**32),
+    Metric("rssi", None, "dBm", -127, 20),
+    Metric("journalFill", None, "%", 0, 100),
+    Metric("readingsLost", None, "count", 0, 2**32),
+    Metric("retries", None, "count", 0, 2**32),
+    Metric("resetCause", None, "/", 0, 255),
+    Metric("sensorFault", None, "/", 0, 255),
 )
 _BY_NAME = {metric.name: metric for metric in _TABLE}
-_BY_SHORT = {metric.short: metric for metric in _TABLE}
+_BY_SHORT = {metric.short: metric for metric in _TABLE if metric.short}
 
 # RFC 8428 section 12.1, and the units that RFC 8798 adds to it.
 _UNITS_RFC_8428 = """

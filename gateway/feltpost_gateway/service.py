@@ -12,8 +12,9 @@ from aiocoap.tokenmanager import TokenManager
 
 from feltpost_gateway.clock import Clock
 from feltpost_gateway.config import Config
-from feltpost_gateway.errors import LinkError, StoreError, StoreUnavailableError
+from feltpost_gateway.errors import LinkError, StoreUnavailableError
 from feltpost_gateway.forwarder import Forwarder
+from feltpost_gateway.housekeeping import Housekeeper
 from feltpost_gateway.ingest import Ingest
 from feltpost_gateway.links.base import Link
 from feltpost_gateway.links.serial import SerialLink
@@ -21,15 +22,17 @@ from feltpost_gateway.links.udp import UdpLink
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.oscore_site import OscoreSite
 from feltpost_gateway.security import NodeContext
+from feltpost_gateway.space import Limits
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import NodeRow, SecurityRow, Transaction
+from feltpost_gateway.waiting import WaitingContext, refuse
 
 AnyLink = TypeVar("AnyLink", bound=Link)
 
 _DESTINATION = "mqtt"
-_PRUNE_INTERVAL_S = 60.0
-_PRUNE_MAX_PACKS = 500
-_DAY_MS = 86_400_000
+_STORE_RETRY_S = 5.0
+_CLOCK_LOOK_S = 5.0
+_MIB = 1 << 20
 
 
 class Gateway:
@@ -39,7 +42,14 @@ class Gateway:
         self._config = config
         self._clock = clock
         self._log = EventLog("service")
-        self._store = Store(config.store.path)
+        self._store = Store(
+            config.store.path,
+            Limits(
+                max_bytes=config.store.max_size_mib * _MIB,
+                min_free_bytes=config.store.min_free_mib * _MIB,
+                evict=config.store.when_full == "evict-oldest",
+            ),
+        )
         self._coap: Context | None = None
         self._udp: UdpLink | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -52,8 +62,8 @@ class Gateway:
     async def start(self) -> None:
         """Open the store, then the links.
 
-        Returns when requests are served. Raises `StoreError` or `LinkError`, with nothing left
-        open.
+        Returns when requests are answered. Where the store can't be opened for now they are
+        refused (5.03) until it can. Raises `StoreError` or `LinkError`, with nothing left open.
         """
         try:
             await self._start()
@@ -62,14 +72,58 @@ class Gateway:
             raise
 
     async def _start(self) -> None:
+        self._coap = Context(loggername="feltpost-coap")
+        try:
+            await self._open_store()
+        except StoreUnavailableError as error:
+            self._log.error("store-not-open", reason=error, retry_s=_STORE_RETRY_S)
+            contexts = {node.key_id: WaitingContext(node) for node in self._config.nodes}
+            self._coap.serversite = OscoreSite(contexts, refuse, self._store)
+            self._spawn(self._open_store_later(), "store")
+        self._add_links()
+        if not self._clock.is_set():
+            self._log.warning("clock-not-set", retry_s=_CLOCK_LOOK_S)
+            self._spawn(self._await_clock(), "clock")
+
+    async def _await_clock(self) -> None:
+        # Nodes keep their readings meanwhile, or send them without a time of ours.
+        while not self._clock.is_set():  # noqa: ASYNC110 - the kernel tells nobody of it
+            await asyncio.sleep(_CLOCK_LOOK_S)
+        self._log.info("clock-set")
+
+    async def _open_store(self) -> None:
+        """Open the store and begin what needs it; raise `StoreUnavailableError` with it closed."""
+        assert self._coap is not None
         await self._store.open()
-        contexts = await self._load_contexts()
+        try:
+            contexts = await self._load_contexts()
+        except StoreUnavailableError:
+            await self._store.close()
+            raise
         site = OscoreSite(contexts, Ingest(self._store, self._clock).handle, self._store)
-        self._coap = Context(serversite=site, loggername="feltpost-coap")
+        self._coap.serversite = site
+        self._spawn(self._store.run(), "store")
+        destinations = (_DESTINATION,) if self._config.broker is not None else ()
+        self._store.set_destinations(destinations)
         if self._config.broker is not None:
             forwarder = Forwarder(_DESTINATION, self._config.broker, self._store, self._clock)
             self._spawn(forwarder.run(), "forwarder")
-            self._spawn(self._prune(), "prune")
+        keep_days = self._config.store.retention_days
+        housekeeper = Housekeeper(self._store, self._clock, keep_days, destinations)
+        self._spawn(housekeeper.run(), "housekeeper")
+
+    async def _open_store_later(self) -> None:
+        while True:
+            await asyncio.sleep(_STORE_RETRY_S)
+            try:
+                await self._open_store()
+            except StoreUnavailableError as error:
+                self._log.limited((), "store-not-open", reason=error, retry_s=_STORE_RETRY_S)
+            else:
+                self._log.info("store-open")
+                return
+
+    def _add_links(self) -> None:
         if self._config.udp is not None:
             udp = self._config.udp
             try:
@@ -97,13 +151,16 @@ class Gateway:
         """Return when `stop` is set; raise what ended a part of the gateway that must not end."""
         stopped = asyncio.create_task(stop.wait())
         try:
-            done, _ = await asyncio.wait(
-                (stopped, *self._tasks), return_when=asyncio.FIRST_COMPLETED
-            )
+            while not stopped.done():
+                # More parts begin when a store that could not be opened at the start can be.
+                done, _ = await asyncio.wait(
+                    (stopped, *(task for task in self._tasks if not task.done())),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                for task in done:
+                    task.result()
         finally:
             stopped.cancel()
-        for task in done:
-            task.result()
 
     def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
         self._tasks.append(asyncio.create_task(coroutine, name=name))
@@ -121,10 +178,7 @@ class Gateway:
                 loaded.append((context, context.load(transaction)))
             return loaded
 
-        try:
-            loaded = await self._store.write(load)
-        except StoreUnavailableError as error:
-            raise StoreError(f"the store can't be written to: {error}") from error
+        loaded = await self._store.write(load)
         for context, row in loaded:
             context.start(row)
         return {context.recipient_id: context for context, _ in loaded}
@@ -139,26 +193,6 @@ class Gateway:
         token_manager.token_interface = message_manager  # type: ignore[attr-defined]
         self._coap.request_interfaces.append(token_manager)
         return link
-
-    async def _prune(self) -> None:
-        keep_ms = self._config.store.retention_days * _DAY_MS
-        while True:
-            deleted = _PRUNE_MAX_PACKS
-            while deleted == _PRUNE_MAX_PACKS and self._clock.is_set():
-                before_ms = self._clock.now_ms() - keep_ms
-                try:
-                    deleted = await self._store.write(
-                        partial(
-                            Transaction.prune,
-                            destinations=(_DESTINATION,),
-                            before_ms=before_ms,
-                            limit=_PRUNE_MAX_PACKS,
-                        )
-                    )
-                except StoreUnavailableError as error:
-                    self._log.limited((), "not-pruned", reason=error)
-                    break
-            await asyncio.sleep(_PRUNE_INTERVAL_S)
 
 
 async def serve(config: Config, clock: Clock) -> None:

@@ -1,64 +1,104 @@
 """The store: one SQLite file, one writer thread, one commit for many requests.
 
 What `write` returned for is on the disk (WAL, synchronous=FULL). Requests that arrive while a
-commit is under way share the next one. `transaction` has the operations themselves.
+commit is under way share the next one. `transaction` has the operations themselves, `database`
+the file, `space` its bounds.
 """
 
 import asyncio
-import fcntl
-import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from feltpost_gateway.errors import StoreError, StoreUnavailableError
+from feltpost_gateway.database import Database
+from feltpost_gateway.diskio import DiskCounter, DiskCounts
+from feltpost_gateway.errors import StoreError, StoreFullError, StoreUnavailableError
+from feltpost_gateway.faults import is_damage, is_passing
 from feltpost_gateway.logs import EventLog
-from feltpost_gateway.transaction import StoredPack, Transaction, load_cursor, read_packs
+from feltpost_gateway.space import Limits, Space, SpaceKeeper
+from feltpost_gateway.transaction import (
+    Report,
+    StoredPack,
+    Transaction,
+    load_cursor,
+    read_packs,
+    read_reports,
+)
 
 Result = TypeVar("Result")
 
 _QUEUE_MAX_JOBS = 1024
+
+# A commit is bounded by size (a request has at most 1,024 bytes) and by the time that its
+# operations take, so that the first of many does not wait for the last.
 _BATCH_MAX_JOBS = 256
-_BUSY_TIMEOUT_S = 5.0
-_SCHEMA_VERSION = 1
+_BATCH_MAX_S = 0.05
+
+_CHECKPOINT_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class StoreStats:
+    """Totals since the store was opened, and its space as the last commit found it.
+
+    `jobs` were committed in `commits`; `failed` commits were taken back. `evicted_readings` were
+    given up undelivered. `disk` is None before the first commit.
+    """
+
+    commits: int
+    jobs: int
+    failed: int
+    evicted_readings: int
+    disk: DiskCounts | None
+    space: Space | None
 
 
 @dataclass(frozen=True)
 class _Job:
+    """`takes_room` is whether the operation is refused where the store is full."""
+
     operation: Callable[[Transaction], Any]
     future: "asyncio.Future[Any]"
+    takes_room: bool
+    checkpoint: bool
 
 
 class Store:
     """A store at `path`; every method belongs to the event loop that called `open`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self._path = path
         self._log = EventLog("store")
+        self._database = Database(path)
+        self._keeper = SpaceKeeper(path, limits or Limits())
         self._jobs: queue.Queue[_Job | None] = queue.Queue(_QUEUE_MAX_JOBS)
         self._on_commit: list[Callable[[], None]] = []
-        self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._reader_thread: ThreadPoolExecutor
         self._writer_thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
+        self._failed: asyncio.Future[None]
         self._writer: sqlite3.Connection
-        self._reader: sqlite3.Connection
-        self._lock_fd: int | None = None
-        self.commits = 0
+        self._reader: sqlite3.Connection | None = None
+        self._counter: DiskCounter
+        self._stats = StoreStats(0, 0, 0, 0, None, None)
 
     async def open(self) -> None:
-        """Open the file, made and brought to the newest schema where needed.
+        """Open the file, made, salvaged or brought to the newest schema where needed.
 
-        Raises `StoreError`, naming the file, where that can't be done.
+        Raises `StoreUnavailableError` where that can succeed later, and `StoreError`, naming the
+        file, where it takes a person.
         """
         self._loop = asyncio.get_running_loop()
-        self._writer, self._reader = await asyncio.to_thread(self._connect)
+        self._failed = self._loop.create_future()
+        self._writer = await asyncio.to_thread(self._database.open)
+        self._reader_thread = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         self._writer_thread = threading.Thread(
             target=self._write_jobs, name="store-writer", daemon=True
         )
@@ -72,25 +112,60 @@ class Store:
         await asyncio.to_thread(self._jobs.put, None)
         await asyncio.to_thread(thread.join)
         self._reader_thread.shutdown()
-        self._reader.close()
+        self._failed.cancel()
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
         self._writer.close()
-        self._unlock()
+        self._counter.close()
+        self._database.close()
+
+    async def run(self) -> None:
+        """Wait, and raise `StoreError` when the file turns out to be damaged.
+
+        The gateway must be started anew then, which salvages the file.
+        """
+        await asyncio.shield(self._failed)
+
+    @property
+    def commits(self) -> int:
+        """How many commits there were since the store was opened."""
+        return self._stats.commits
+
+    def stats(self) -> StoreStats:
+        """Return what the store did up to now."""
+        return self._stats
+
+    def set_destinations(self, names: Iterable[str]) -> None:
+        """Say which cursors must have passed a pack before it counts as delivered."""
+        self._keeper.destinations = tuple(names)
 
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` run on the event loop after each commit."""
         self._on_commit.append(callback)
 
-    async def write(self, operation: Callable[[Transaction], Result]) -> Result:
+    async def write(
+        self,
+        operation: Callable[[Transaction], Result],
+        *,
+        takes_room: bool = False,
+        checkpoint: bool = False,
+    ) -> Result:
         """Run `operation` in a transaction and return its result once that is on the disk.
 
-        The operation runs on the writer's thread. It is carried out even where the caller stops
-        waiting. Raises `StoreUnavailableError` where nothing of it was stored.
+        The operation runs on the writer's thread, and a second time where another one spoils the
+        commit that they share. It is carried out even where the caller stops waiting.
+        `takes_room` is for those that bring new readings: they are refused where the store is
+        full. `checkpoint` puts the log into the database before this returns, which makes the file
+        shorter where pages were given back.
+
+        Raises `StoreUnavailableError` where nothing of it was stored.
         """
         if self._writer_thread is None:
             raise StoreUnavailableError(f"{self._path}: the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         try:
-            self._jobs.put_nowait(_Job(operation, future))
+            self._jobs.put_nowait(_Job(operation, future, takes_room, checkpoint))
         except queue.Full:
             raise StoreUnavailableError(
                 f"{self._path}: {_QUEUE_MAX_JOBS} requests wait for the disk already"
@@ -105,121 +180,139 @@ class Store:
         """Return the id of the last pack that a destination has, 0 for none."""
         return await self._read(lambda reader: load_cursor(reader, destination))
 
+    async def read_reports(self, node_id: int) -> list[Report]:
+        """Return the reports of a node, the latest first."""
+        return await self._read(lambda reader: read_reports(reader, node_id))
+
     async def _read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+        def run() -> Result:
+            if self._reader is None:
+                self._reader = self._database.connect()
+            return query(self._reader)
+
         try:
-            return await self._loop.run_in_executor(self._reader_thread, query, self._reader)
+            return await self._loop.run_in_executor(self._reader_thread, run)
         except sqlite3.Error as error:
+            if is_damage(error):
+                self._give_up(error)
             raise StoreUnavailableError(f"{self._path} can't be read: {error}") from error
 
-    def _connect(self) -> tuple[sqlite3.Connection, sqlite3.Connection]:
-        with ExitStack() as undo:
-            undo.callback(self._unlock)
-            try:
-                # The file is made by us, not by SQLite, so that nobody else can ever read it.
-                self._path.touch(mode=0o600)
-                self._lock()
-                writer = undo.enter_context(closing(_open_connection(self._path)))
-                writer.execute("PRAGMA journal_mode = WAL")
-                writer.execute("PRAGMA synchronous = FULL")
-                writer.execute("PRAGMA foreign_keys = ON")
-                self._migrate(writer)
-                reader = _open_connection(self._path)
-            except (sqlite3.Error, OSError) as error:
-                raise StoreError(
-                    f"the store {self._path} can't be opened: {error}. Check that the directory"
-                    " exists and belongs to the gateway's user, that the disk is not full, and"
-                    " that the file is a Feltpost store"
-                ) from error
-            undo.pop_all()
-            return writer, reader
-
-    def _lock(self) -> None:
-        """Keep a second gateway out: two of them would use the same nonces."""
-        self._lock_fd = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._unlock()
-            raise StoreError(
-                f"the store {self._path} is in use by another gateway. Stop that one first, or"
-                " give this one a store of its own"
-            ) from None
-
-    def _unlock(self) -> None:
-        if self._lock_fd is not None:
-            os.close(self._lock_fd)
-            self._lock_fd = None
-
-    def _migrate(self, writer: sqlite3.Connection) -> None:
-        version = int(writer.execute("PRAGMA user_version").fetchone()[0])
-        if version > _SCHEMA_VERSION:
-            raise StoreError(
-                f"the store {self._path} has schema version {version}; this gateway knows versions"
-                f" up to {_SCHEMA_VERSION}. Install the newer gateway that wrote it"
-            )
-        for number in range(version + 1, _SCHEMA_VERSION + 1):
-            script = resources.files("feltpost_gateway") / "schema" / f"{number:04}.sql"
-            writer.executescript(
-                f"BEGIN IMMEDIATE;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
-            )
-
     def _write_jobs(self) -> None:
+        """Commit jobs until told to stop; the writer's thread."""
+        page_bytes = int(self._writer.execute("PRAGMA page_size").fetchone()[0])
+        self._counter = DiskCounter(self._path, page_bytes)
+        waiting: deque[_Job] = deque()
         stopping = False
-        while not stopping:
-            batch: list[_Job] = []
-            job = self._jobs.get()
-            while True:
-                if job is None:
-                    stopping = True
-                    break
-                batch.append(job)
-                if len(batch) == _BATCH_MAX_JOBS:
-                    break
+        while waiting or not stopping:
+            while len(waiting) < _BATCH_MAX_JOBS and not stopping:
                 try:
-                    job = self._jobs.get_nowait()
+                    job = self._jobs.get(block=not waiting)
                 except queue.Empty:
                     break
-            if batch:
-                self._write_batch(batch)
+                if job is None:
+                    stopping = True
+                else:
+                    waiting.append(job)
+            if waiting:
+                self._write_batch(waiting)
 
-    def _write_batch(self, batch: list[_Job]) -> None:
-        transaction = Transaction(self._writer)
+    def _write_batch(self, waiting: deque[_Job]) -> None:
+        """Commit as many of the waiting jobs as fit into one batch, or fail them."""
+        done: list[tuple[_Job, Any]] = []
+        refused: list[_Job] = []
+        job: _Job | None = None
         try:
+            transaction = Transaction(self._writer)
             self._writer.execute("BEGIN IMMEDIATE")
-            results = [job.operation(transaction) for job in batch]
+            has_room = self._keeper.make_room(transaction)
+            until_s = time.monotonic() + _BATCH_MAX_S
+            while waiting and (not done or time.monotonic() < until_s):
+                job = waiting.popleft()
+                if job.takes_room and not has_room:
+                    refused.append(job)
+                else:
+                    done.append((job, job.operation(transaction)))
+            job = None
             self._writer.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - a waiting request must always get an answer
             self._roll_back()
-            failure = StoreUnavailableError(f"{self._path} took nothing: {error}")
-            self._log.limited((str(error),), "commit-failed", file=self._path, error=error)
-            self._loop.call_soon_threadsafe(_fail, batch, failure)
+            jobs = [*(job for job, _ in done), *refused]
+            if job is not None and not is_damage(error) and not is_passing(error):
+                # The fault is that operation's own; the others must not suffer from it.
+                waiting.extendleft(reversed(jobs))
+                jobs = [job]
+            else:
+                jobs += [*([job] if job is not None else []), *waiting]
+                waiting.clear()
+            self._fail(jobs, error)
         else:
-            self.commits += 1
-            self._loop.call_soon_threadsafe(self._succeed, batch, results)
+            self._note_commit(len(done))
+            if any(job.checkpoint for job, _ in done):
+                self._checkpoint()
+            self._loop.call_soon_threadsafe(self._answer, done, refused)
+            if self._counter.log_bytes > _CHECKPOINT_BYTES:
+                self._checkpoint()
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors, and says so with another one.
-        if self._writer.in_transaction:
-            try:
+        try:
+            if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            except sqlite3.Error as error:
-                self._log.error("rollback-failed", file=self._path, error=error)
+        except sqlite3.Error as error:
+            self._log.limited((str(error),), "rollback-failed", file=self._path, error=error)
 
-    def _succeed(self, batch: list[_Job], results: list[Any]) -> None:
-        for job, result in zip(batch, results, strict=True):
+    def _checkpoint(self) -> None:
+        try:
+            _, _, frames = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error as error:
+            # What is in the log is safe there; it is tried again after the next commit.
+            self._log.limited((str(error),), "checkpoint-failed", file=self._path, error=error)
+            if is_damage(error):
+                self._loop.call_soon_threadsafe(self._give_up, error)
+        else:
+            self._counter.checkpointed(frames)
+
+    def _note_commit(self, jobs: int) -> None:
+        self._counter.committed()
+        stats = self._stats
+        self._stats = StoreStats(
+            commits=stats.commits + 1,
+            jobs=stats.jobs + jobs,
+            failed=stats.failed,
+            evicted_readings=self._keeper.evicted,
+            disk=self._counter.counts(),
+            space=self._keeper.space,
+        )
+
+    def _fail(self, jobs: list[_Job], error: BaseException) -> None:
+        self._stats = replace(self._stats, failed=self._stats.failed + 1)
+        self._log.limited((str(error),), "commit-failed", file=self._path, error=error)
+        failure = StoreUnavailableError(f"{self._path} took nothing: {error}")
+        self._loop.call_soon_threadsafe(_set_exception, jobs, failure)
+        if is_damage(error):
+            self._loop.call_soon_threadsafe(self._give_up, error)
+
+    def _give_up(self, error: BaseException) -> None:
+        if not self._failed.done():
+            self._database.suspect()
+            self._failed.set_exception(
+                StoreError(
+                    f"the store {self._path} is damaged: {error}. Start the gateway again: it moves"
+                    " the file aside and saves what can be read of it"
+                )
+            )
+
+    def _answer(self, done: list[tuple[_Job, Any]], refused: list[_Job]) -> None:
+        for job, result in done:
             if not job.future.done():
                 job.future.set_result(result)
+        if refused:
+            _set_exception(refused, StoreFullError(f"{self._path} is full; nothing was stored"))
         for callback in self._on_commit:
             callback()
 
 
-def _fail(batch: list[_Job], failure: StoreUnavailableError) -> None:
-    for job in batch:
+def _set_exception(jobs: list[_Job], failure: StoreUnavailableError) -> None:
+    for job in jobs:
         if not job.future.done():
             job.future.set_exception(failure)
-
-
-def _open_connection(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(
-        path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )

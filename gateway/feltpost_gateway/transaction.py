@@ -4,16 +4,29 @@ Nothing is cached here: the database is the only state, so a rollback leaves not
 """
 
 import sqlite3
+import struct
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 MAX_NUMBER = (1 << 32) - 1
 """The highest journal and the highest sequence number."""
 
+REPORTS_KEPT = 20
+"""How many reports of a node are kept, the latest ones."""
+
+_PACK_HEAD = struct.Struct("<6q")
+_MAX_ID = (1 << 63) - 1
+
 
 class GapReason(IntEnum):
-    """Why a number will never come (1 to 4 are on the wire, docs/protocol.md)."""
+    """Why a number will never come.
+
+    1 to 4 are on the wire (docs/protocol.md); 0 may still come; the others are the gateway's own
+    (docs/durability.md).
+    """
 
     UNSEEN = 0
     JOURNAL_FULL = 1
@@ -21,6 +34,8 @@ class GapReason(IntEnum):
     REJECTED = 3
     LOST_WITH_POWER = 4
     UNREADABLE = 5
+    EVICTED = 6
+    DAMAGED = 7
 
 
 @dataclass(frozen=True)
@@ -68,8 +83,18 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What a node said of itself after a boot (docs/protocol.md, "Reports")."""
+
+    node_id: int
+    boot: int
+    received_ms: int
+    body: bytes
+
+
+@dataclass(frozen=True)
 class StoredPack:
-    """A row of packs, with its node."""
+    """A row of packs, with its node; `body` is empty where the row fails its checksum."""
 
     id: int
     node: NodeRow
@@ -92,6 +117,22 @@ class Outcome:
     next_seq: int
     stored: int
     unseen: int
+
+
+@dataclass(frozen=True)
+class Eviction:
+    """What was deleted to make room: packs, and readings that some destination did not have."""
+
+    packs: int
+    undelivered: int
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The database's size, and the part of it that holds nothing, in bytes."""
+
+    file_bytes: int
+    unused_bytes: int
 
 
 class Transaction:
@@ -146,9 +187,10 @@ class Transaction:
             self._set_next_seq(pack.node_id, pack.journal, next_seq)
         for start, stop in wanted:
             self._db.execute(
-                "INSERT INTO packs (node_id, journal, first, count, skip, received_ms, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (
+                "INSERT INTO packs"
+                " (node_id, journal, first, count, skip, received_ms, body, checksum)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                with_checksum(
                     pack.node_id,
                     pack.journal,
                     start,
@@ -189,17 +231,112 @@ class Transaction:
             (destination, pack_id),
         )
 
+    def save_report(self, report: Report) -> bytes | None:
+        """Store a report in place of the one that the node gave of that boot, which is returned.
+
+        Only the node's latest `REPORTS_KEPT` are kept.
+        """
+        key = (report.node_id, report.boot)
+        row = self._db.execute(
+            "DELETE FROM reports WHERE node_id = ? AND boot = ? RETURNING body", key
+        ).fetchone()
+        self._db.execute(
+            "INSERT INTO reports (node_id, boot, received_ms, body) VALUES (?, ?, ?, ?)",
+            (*key, report.received_ms, report.body),
+        )
+        self._db.execute(
+            "DELETE FROM reports WHERE node_id = ?1 AND id NOT IN"
+            " (SELECT id FROM reports WHERE node_id = ?1 ORDER BY id DESC LIMIT ?2)",
+            (report.node_id, REPORTS_KEPT),
+        )
+        return None if row is None else bytes(row[0])
+
     def prune(self, destinations: Iterable[str], before_ms: int, limit: int) -> int:
         """Delete packs that came before `before_ms` and that every destination has.
 
         At most `limit` of the oldest are looked at; the number of deleted ones is returned.
         """
-        delivered = min((load_cursor(self._db, name) for name in destinations), default=0)
-        return self._db.execute(
+        rows = self._db.execute(
             "DELETE FROM packs WHERE received_ms < ? AND id IN"
-            " (SELECT id FROM packs WHERE id <= ? ORDER BY id LIMIT ?)",
-            (before_ms, delivered, limit),
+            " (SELECT id FROM packs WHERE id <= ? ORDER BY id LIMIT ?)"
+            " RETURNING node_id, journal, first + count",
+            (before_ms, self._delivered(destinations), limit),
+        ).fetchall()
+        self._note_deleted(rows)
+        return len(rows)
+
+    def evict(self, destinations: Iterable[str], limit: int, only_delivered: bool) -> Eviction:
+        """Delete the `limit` oldest packs to make room, or of those only the delivered ones.
+
+        Readings that a destination still lacks become gaps, dated by the newest pack, so that the
+        clock is not needed; neighbours make one gap, so that a long outage doesn't fill the store
+        with gaps.
+        """
+        delivered = self._delivered(destinations)
+        newest = self._db.execute(
+            "SELECT received_ms FROM packs ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        rows = self._db.execute(
+            "DELETE FROM packs WHERE id IN (SELECT id FROM packs WHERE id <= ? ORDER BY id LIMIT ?)"
+            " RETURNING id, node_id, journal, first, count",
+            (delivered if only_delivered else _MAX_ID, limit),
+        ).fetchall()
+        undelivered = 0
+        for pack_id, node_id, journal, first, count in sorted(rows):
+            if pack_id > delivered:
+                undelivered += count
+                self._extend_gap(node_id, journal, first, count, int(newest[0]))
+        self._note_deleted([(row[1], row[2], row[3] + row[4]) for row in rows])
+        return Eviction(len(rows), undelivered)
+
+    def count_pages(self) -> Pages:
+        """Return how large the database is, and how much of that holds nothing."""
+        size, pages, unused = (
+            int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        return Pages(pages * size, unused * size)
+
+    def vacuum(self, pages: int) -> int:
+        """Give up to `pages` unused pages back to the file system; return how many bytes went.
+
+        The file gets shorter at the next checkpoint.
+        """
+        before = self.count_pages().file_bytes
+        # SQLite frees one page for each step of the statement, and Python's sqlite3 takes a single
+        # step where there are no columns.
+        for _ in range(pages):
+            self._db.execute("PRAGMA incremental_vacuum(1)")
+        return before - self.count_pages().file_bytes
+
+    def _delivered(self, destinations: Iterable[str]) -> int:
+        return min((load_cursor(self._db, name) for name in destinations), default=0)
+
+    def _note_deleted(self, ends: Iterable[tuple[int, int, int]]) -> None:
+        """Note the (node, journal, number after the last) of packs that were deleted."""
+        highest: dict[tuple[int, int], int] = {}
+        for node_id, journal, end in ends:
+            highest[node_id, journal] = max(end, highest.get((node_id, journal), 0))
+        self._db.executemany(
+            "UPDATE journals SET kept_from = max(kept_from, ?) WHERE node_id = ? AND journal = ?",
+            [(end, *key) for key, end in highest.items()],
+        )
+
+    def _extend_gap(self, node_id: int, journal: int, first: int, count: int, now_ms: int) -> None:
+        """Note evicted numbers, as part of the evicted gap before them where there is one."""
+        extended = self._db.execute(
+            "UPDATE gaps SET count = count + ?1 WHERE node_id = ?2 AND journal = ?3 AND first ="
+            " (SELECT max(first) FROM gaps WHERE node_id = ?2 AND journal = ?3 AND first < ?4)"
+            " AND first + count = ?4 AND reason = ?5 AND NOT EXISTS"
+            " (SELECT 1 FROM gaps WHERE node_id = ?2 AND journal = ?3 AND first = ?4)",
+            (count, node_id, journal, first, GapReason.EVICTED),
         ).rowcount
+        if not extended:
+            # A pack that could not be delivered is a gap already.
+            self._db.execute(
+                "INSERT OR IGNORE INTO gaps VALUES (?, ?, ?, ?, ?, ?)",
+                (node_id, journal, first, count, GapReason.EVICTED, now_ms),
+            )
 
     def _next_seq(self, node_id: int, journal: int) -> int:
         row = self._db.execute(
@@ -209,7 +346,7 @@ class Transaction:
 
     def _set_next_seq(self, node_id: int, journal: int, next_seq: int) -> None:
         self._db.execute(
-            "INSERT INTO journals VALUES (?, ?, ?) ON CONFLICT (node_id, journal) DO UPDATE"
+            "INSERT INTO journals VALUES (?, ?, ?, 0) ON CONFLICT (node_id, journal) DO UPDATE"
             " SET next_seq = excluded.next_seq",
             (node_id, journal, next_seq),
         )
@@ -271,11 +408,61 @@ def load_cursor(connection: sqlite3.Connection, destination: str) -> int:
     return int(row[0]) if row else 0
 
 
+def pack_checksum(
+    node_id: int, journal: int, first: int, count: int, skip: int, received_ms: int, body: bytes
+) -> int:
+    """Return the CRC-32 that a row of packs is stored with."""
+    head = _PACK_HEAD.pack(node_id, journal, first, count, skip, received_ms)
+    return zlib.crc32(body, zlib.crc32(head))
+
+
+def with_checksum(
+    node_id: int, journal: int, first: int, count: int, skip: int, received_ms: int, body: bytes
+) -> tuple[int | bytes, ...]:
+    """Return a row of packs without its id."""
+    row = (node_id, journal, first, count, skip, received_ms, body)
+    return (*row, pack_checksum(*row))
+
+
+def _is_intact(row: list[Any], checksum: int) -> bool:
+    try:
+        return pack_checksum(*row) == checksum
+    except (TypeError, struct.error):
+        # A column lost its type. SQLite looks at types only when it writes.
+        return False
+
+
 def read_packs(connection: sqlite3.Connection, after_id: int, limit: int) -> list[StoredPack]:
     """Return the packs that follow `after_id`, oldest first, at most `limit`."""
     rows = connection.execute(
-        "SELECT packs.id, eui64, name, owner, site, journal, first, count, skip, received_ms, body"
+        "SELECT packs.id, eui64, name, owner, site, node_id, journal, first, count, skip,"
+        " received_ms, body, checksum"
         " FROM packs JOIN nodes ON nodes.id = node_id WHERE packs.id > ? ORDER BY packs.id LIMIT ?",
         (after_id, limit),
     )
-    return [StoredPack(row[0], NodeRow(*row[1:5]), *row[5:]) for row in rows]
+    packs = []
+    for pack_id, eui64, name, owner, site, *row, checksum in rows:
+        intact = _is_intact(row, checksum)
+        _, journal, first, count, skip, received_ms, body = row
+        packs.append(
+            StoredPack(
+                pack_id,
+                NodeRow(eui64, name, owner, site),
+                journal,
+                first,
+                count,
+                skip,
+                received_ms,
+                body if intact else b"",
+            )
+        )
+    return packs
+
+
+def read_reports(connection: sqlite3.Connection, node_id: int) -> list[Report]:
+    """Return a node's reports, the latest first."""
+    rows = connection.execute(
+        "SELECT node_id, boot, received_ms, body FROM reports WHERE node_id = ? ORDER BY id DESC",
+        (node_id,),
+    )
+    return [Report(*row) for row in rows]

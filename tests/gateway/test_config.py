@@ -72,6 +72,8 @@ def test_every_error_is_named_with_file_and_key(tmp_path: Path) -> None:
     [store]
     path = "/x"
     retention_days = "many"
+    max_size_mib = 0
+    when_full = "drop"
     [udp]
     bind = "localhost"
     [broker]
@@ -83,6 +85,8 @@ def test_every_error_is_named_with_file_and_key(tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     expected = {
         "store.retention_days": "valid integer",
+        "store.max_size_mib": "greater than or equal to 1",
+        "store.when_full": "'refuse' or 'evict-oldest'",
         "udp.bind": "is not an IPv4 or IPv6 address",
         "broker.host": "is missing",
         "broker.port": "65535",

@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feltpost_gateway.errors import StoreError, StoreUnavailableError
+from feltpost_gateway.migrations import migrate
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import Gap, GapReason, NodeRow, Outcome, Pack, Transaction
 
@@ -107,6 +108,22 @@ def test_gap_reported_by_the_node_is_final(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_nodes_report_of_what_it_lost_keeps_what_is_there(run: Run, tmp_path: Path) -> None:
+    """A node whose journal was in RAM can't know what of it was delivered."""
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path) as store:
+            node_id = await register(store)
+            await append(store, node_id, 0, 4)
+            await append(store, node_id, 6, 2)
+            assert await note_gap(store, node_id, 0, 12) == Outcome(12, 6, 0)
+            assert gaps(path) == [(4, 2, 1), (8, 4, 1)]
+            assert await ranges(store) == [(0, 4, 0), (6, 2, 0)]
+
+    run(scenario())
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -116,8 +133,7 @@ def test_gap_reported_by_the_node_is_final(run: Run, tmp_path: Path) -> None:
 def test_every_number_is_accounted_for_once(operations: list[tuple[bool, int, int]]) -> None:
     """Whatever comes in whatever order, each number below the next is stored or in one gap."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    schema = Path(sys.modules["feltpost_gateway.store"].__file__ or "").parent / "schema"
-    connection.executescript((schema / "0001.sql").read_text())
+    migrate(connection, "a store in memory")
     transaction = Transaction(connection)
     node_id = transaction.register_node(NODE)
     received: set[int] = set()
@@ -151,6 +167,47 @@ def test_concurrent_requests_share_commits(run: Run, tmp_path: Path) -> None:
             await asyncio.gather(*(append(store, node_id, i, 1) for i in range(400)))
             assert store.commits - before < 40
             assert len(await ranges(store)) == 400
+
+    run(scenario())
+
+
+def test_a_commit_is_bounded_in_time(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feltpost_gateway.store._BATCH_MAX_S", 0.0)
+
+    async def scenario() -> None:
+        async with opened(tmp_path / "s.db") as store:
+            node_id = await register(store)
+            before = store.commits
+            await asyncio.gather(*(append(store, node_id, i, 1) for i in range(20)))
+            assert store.commits - before == 20
+            assert await ranges(store) == [(i, 1, 0) for i in range(20)]
+
+    run(scenario())
+
+
+def test_an_operation_that_fails_spoils_no_other(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "s.db") as store:
+            node_id = await register(store)
+
+            def broken(transaction: Transaction) -> None:
+                transaction.save_cursor("half", 1)
+                raise ValueError("a bug")
+
+            results = await asyncio.gather(
+                append(store, node_id, 0, 1),
+                store.write(broken),
+                append(store, node_id, 1, 1),
+                store.write(lambda t: t.note_gap(Gap(99, 1, 0, 1, GapReason.REJECTED, 1))),
+                append(store, node_id, 2, 1),
+                return_exceptions=True,
+            )
+            failed = [n for n, r in enumerate(results) if isinstance(r, StoreUnavailableError)]
+            assert failed == [1, 3]
+            assert await ranges(store) == [(0, 1, 0), (1, 1, 0), (2, 1, 0)]
+            assert await store.load_cursor("half") == 0
 
     run(scenario())
 

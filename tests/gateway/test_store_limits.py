@@ -1,0 +1,226 @@
+"""A bounded store: what is deleted, refused or given up, and that the file shrinks."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiocoap.numbers import codes
+from tests.gateway.conftest import FixedClock, make_config, make_node, running
+from tests.gateway.disks import tmpfs
+from tests.support.node import pack
+
+from feltpost_gateway.errors import StoreFullError
+from feltpost_gateway.housekeeping import Housekeeper
+from feltpost_gateway.space import ROOM_BYTES, Limits
+from feltpost_gateway.store import Store
+from feltpost_gateway.transaction import Gap, GapReason, NodeRow, Pack, Transaction
+
+NODE = NodeRow(bytes(8), "node", "owner", "site")
+MAX_BYTES = 1 << 20
+
+# So many packs of 900 bytes that there is still room for some.
+NEARLY_FULL = 480
+
+Run = Callable[[Any], None]
+
+
+@asynccontextmanager
+async def opened(path: Path, limits: Limits) -> AsyncIterator[Store]:
+    store = Store(path, limits)
+    await store.open()
+    store.set_destinations(("mqtt",))
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def register(store: Store) -> int:
+    return await store.write(lambda transaction: transaction.register_node(NODE))
+
+
+async def append(store: Store, node_id: int, first: int) -> None:
+    row = Pack(node_id, 1, first, 4, 1000 + first, bytes(900))
+    await store.write(partial(Transaction.append, pack=row), takes_room=True)
+
+
+async def append_many(store: Store, node_id: int, first: int, packs: int) -> None:
+    """Append packs in one transaction, past the limits."""
+
+    def run(transaction: Transaction) -> None:
+        for index in range(packs):
+            number = first + 4 * index
+            transaction.append(Pack(node_id, 1, number, 4, 1000 + number, bytes(900)))
+
+    await store.write(run)
+
+
+async def fill(store: Store, node_id: int) -> int:
+    """Append packs until one is refused; return the number that it would have begun with."""
+    first = 4 * NEARLY_FULL
+    await append_many(store, node_id, 0, NEARLY_FULL)
+    try:
+        while first < 100_000:
+            await append(store, node_id, first)
+            first += 4
+    except StoreFullError:
+        return first
+    pytest.fail("the store took everything")
+
+
+def rows(path: Path, query: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as reader:
+        return reader.execute(query).fetchall()
+
+
+def test_a_full_store_refuses_new_readings_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES)) as store:
+            node_id = await register(store)
+            end = await fill(store, node_id)
+            space = store.stats().space
+            assert space is not None
+            assert MAX_BYTES - ROOM_BYTES < space.used < MAX_BYTES
+            # A forwarder must be able to note what it delivered, or it would stay full for ever.
+            await store.write(lambda t: t.save_cursor("other", 1))
+            await store.write(lambda t: t.note_gap(Gap(node_id, 1, end, 4, GapReason.REJECTED, 1)))
+            with pytest.raises(StoreFullError):
+                await append(store, node_id, end + 4)
+            assert rows(path, "SELECT sum(count) FROM packs") == [(end,)]
+            # What is delivered goes, though its retention is not over.
+            await store.write(lambda t: t.save_cursor("mqtt", 100))
+            await append(store, node_id, end + 4)
+            (kept_from,) = rows(path, "SELECT kept_from FROM journals")[0]
+            assert kept_from == 400
+            assert rows(path, "SELECT min(first) FROM packs") == [(400,)]
+            assert rows(path, "SELECT first, reason FROM gaps") == [(end, GapReason.REJECTED)]
+
+    run(scenario())
+
+
+def test_the_oldest_readings_are_given_up_where_that_is_wanted(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append(store, node_id, 0)
+            await store.write(lambda t: t.save_cursor("mqtt", 1))
+            last = 3 * MAX_BYTES // 900 * 4
+            for first in range(4, last, 400):
+                await append_many(store, node_id, first, 100)
+            await append(store, node_id, 0)
+            (oldest, newest) = rows(path, "SELECT min(first), max(first + count) FROM packs")[0]
+            # One gap, and the first pack, which was delivered, is not in it.
+            assert rows(path, "SELECT first, count, reason FROM gaps") == [
+                (4, oldest - 4, GapReason.EVICTED)
+            ]
+            assert rows(path, "SELECT next_seq, kept_from FROM journals") == [(newest, oldest)]
+            assert rows(path, "SELECT sum(count) FROM packs") == [(newest - oldest,)]
+            assert store.stats().evicted_readings == oldest - 4
+            space = store.stats().space
+            assert space is not None
+            assert space.room >= ROOM_BYTES
+
+    run(scenario())
+
+
+def test_what_could_not_be_delivered_is_not_counted_twice(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 3)
+            await store.write(lambda t: t.note_unreadable(2, 1000))
+            await store.write(lambda t: t.evict(("mqtt",), 3, only_delivered=False))
+            assert rows(path, "SELECT first, count, reason FROM gaps ORDER BY first") == [
+                (0, 4, GapReason.EVICTED),
+                (4, 4, GapReason.UNREADABLE),
+                (8, 4, GapReason.EVICTED),
+            ]
+
+    run(scenario())
+
+
+def test_the_floor_of_free_space_is_kept(run: Run, tmp_path: Path) -> None:
+    async def scenario(directory: Path) -> None:
+        path = directory / "s.db"
+        async with opened(path, Limits(min_free_bytes=6 << 20)) as store:
+            node_id = await register(store)
+            end = await fill(store, node_id)
+            space = store.stats().space
+            assert space is not None
+            # The log takes of it too, until it is as long as it gets.
+            assert space.free > (5 << 20) - ROOM_BYTES
+            (directory / "filler").write_bytes(bytes(100_000))
+            with pytest.raises(StoreFullError):
+                await append(store, node_id, end)
+            # Pages that became unused take new readings without any more of the disk.
+            await store.write(lambda t: t.save_cursor("mqtt", 1000))
+            await append(store, node_id, end)
+
+    with tmpfs(tmp_path / "disk", "12m") as disk:
+        run(scenario(disk.path))
+
+
+def test_nodes_keep_custody_while_the_store_is_full(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        path = tmp_path / "feltpost.db"
+        async with opened(path, Limits()) as before:
+            await append_many(before, await register(before), 0, NEARLY_FULL)
+        store = {"path": str(path), "max_size_mib": 1, "min_free_mib": 0}
+        async with running(make_config(tmp_path, store=store)) as gateway:
+            node = make_node(gateway)
+            seq = 0
+            while (answer := await node.put(1, seq, pack(60))).code == codes.CHANGED:
+                seq += 60
+            assert answer.code == codes.SERVICE_UNAVAILABLE
+            assert answer.opt.max_age == 30
+            assert (await node.request(codes.GET, "/t")).code == codes.CONTENT
+            assert (await node.put_gap(1, seq, 1, 1)).code == codes.CHANGED
+            node.close()
+        kept = rows(path, "SELECT sum(count) FROM packs")[0][0]
+        assert kept == seq + 4 * NEARLY_FULL
+
+    run(scenario())
+
+
+def test_the_file_shrinks_after_an_outage(
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "s.db"
+    caplog.set_level(logging.INFO)
+
+    async def scenario() -> None:
+        async with opened(path, Limits()) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 8000)
+            housekeeper = Housekeeper(store, FixedClock(), 0, ("mqtt",))
+            await housekeeper.tidy()
+            housekeeper.log_counts()
+            line = next(text for text in caplog.messages if text.startswith("counts "))
+            for field in ("commits=", "fdatasyncs=", "written_bytes=", "device_bytes=", "room="):
+                assert field in line
+            await store.write(lambda _: None, checkpoint=True)
+            size = path.stat().st_size
+            assert size > 8000 * 900, "nothing is delivered yet"
+            await store.write(lambda t: t.save_cursor("mqtt", 7990))
+            await housekeeper.tidy()
+            assert path.stat().st_size < size // 5
+            assert rows(path, "SELECT count(*) FROM packs") == [(10,)]
+            assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+            size = path.stat().st_size
+            await housekeeper.tidy()
+            assert path.stat().st_size == size, "some room is left for what comes"
+
+    run(scenario())
