@@ -28,50 +28,59 @@ def run():
     cause = machine.reset_cause()
     retained = Retained(machine.RTC().memory, cause != machine.PWRON_RESET)
     boots = Boots(retained, cause)
-    watchdog = Watchdog(boots, log)
-    node = None
+    node = watchdog = None
     try:
-        node = _assemble(retained, boots, watchdog, log)
-        if node:
-            asyncio.run(node.run())
+        wanted = _wanted(retained, log)
+        if not wanted:
+            return
+        # From here on it must be fed, or the board is reset.
+        watchdog = Watchdog(boots, log)
+        node = _node(wanted, retained, boots, watchdog, log)
+        wanted = None
+        _forget(_STARTING)
+        node.connect()
+        _forget(_REPORTING)
+        asyncio.run(node.run())
     except KeyboardInterrupt:
         boots.forgive()
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the board must come back
         if node:
             node.close()
-        from . import crash
-
-        crash.restart(error, boots, log)
+        _restart(error, boots, log)
     finally:
         # Whatever ended it, the prompt must be usable.
         if node:
             node.close()
         asyncio.new_event_loop()
-        watchdog.release()
+        if watchdog:
+            watchdog.release()
 
 
-def _assemble(retained, boots, watchdog, log):
-    # Return the node; None, once the reason is logged, when it can't be put together.
-    node = _configured(retained, boots, watchdog, log)
-    _forget(_STARTING)
-    if node:
-        node.connect()
-        _forget(_REPORTING)
-    return node
-
-
-def _configured(retained, boots, watchdog, log):
+def _wanted(retained, log):
+    # Return configuration and identity; None, once the reason is logged, without either.
     from . import config
-    from .node import Node
 
     try:
         settings = config.load()
-        identity = Identity(retained if settings.journal_mode == "ram" else None)
-        return Node(settings, identity, retained, boots, watchdog, log)
+        sleeps = settings.battery or settings.journal_mode == "ram"
+        return settings, Identity(retained if sleeps else None)
     except (config.ConfigError, NotEnrolled) as error:
         log("feltpost {} can't start: {}", VERSION, error)
         return None
+
+
+def _node(wanted, retained, boots, watchdog, log):
+    from .node import Node
+
+    settings, identity = wanted
+    return Node(settings, identity, retained, boots, watchdog, log)
+
+
+def _restart(error, boots, log):
+    from . import crash
+
+    crash.restart(error, boots, log)
 
 
 def _forget(names):

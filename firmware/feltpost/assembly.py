@@ -51,7 +51,12 @@ class Assembly:
         if entry.name in self._names:
             raise entry.options.error("name", "{!r} is taken; give one".format(entry.name))
         self._names.add(entry.name)
-        device = sensor.load(entry.driver).connect(self._ports, entry.options)
+        driver = sensor.load(entry.driver)
+        if driver.ALWAYS and self._settings.battery:
+            raise entry.options.error(
+                "driver", "{} counts all the time; a node on a battery sleeps".format(entry.driver)
+            )
+        device = driver.connect(self._ports, entry.options)
         entry.options.done()
         channels = self._channels(entry, device.CHANNELS, device.UNITS)
         if not any(channels):
@@ -88,8 +93,8 @@ class Assembly:
         """Return a Sampler for the node's own readings. health: a health.Health."""
         settings = Settings(interval_ms)
         channels = [
-            Channel(self._table.number(name, unit), settings)
-            for (name, _), unit in zip(health.CHANNELS, health.UNITS)
+            Channel(self._table.number(entry[0], health.UNITS[i]), settings)
+            for i, entry in enumerate(health.CHANNELS)
         ]
         # It has no faults to tell, so no channel for them.
         return Sampler("health", health, channels, None, self._journal, self._clock, self._log)

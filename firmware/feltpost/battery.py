@@ -22,15 +22,18 @@ _RETRY_MOST_MS = const(2_000)
 _GRACE_MS = const(15_000)
 # A pause grows by doubling from one send interval.
 _PAUSE_MOST_MS = const(21_600_000)
+# Sending may be so much of its interval early: with samples that are taken, not by a wake of its
+# own right after.
+_EARLY_SHIFT = const(4)
 # All samples of a round are taken within this, the slowest sensor's many times over.
 _ROUND_MS = const(600_000)
 
 # when to send next (uptime in ms: high, low), failures in a row, whether the report is delivered,
-# when all this was written (uptime)
-_WAKE = "<HIBBHI"
-_WAKE_BYTES = const(14)
+# when all this was written (uptime), readings lost and retries since boot; the links' state follows
+_WAKE = "<HIBBHIII"
+_WAKE_BYTES = const(22)
 # Of RTC memory's section for channels.
-_CHANNELS_BYTES = const(480)
+_CHANNELS_BYTES = const(464)
 
 
 class Battery:
@@ -51,16 +54,17 @@ class Battery:
             sampler.retry_most_ms = _RETRY_MOST_MS
 
     def resume(self):
-        """Take over what was kept when the node went to sleep."""
+        """Take over what was kept when the node went to sleep; the section WAKE must be there."""
         self._woken = True
+        uplink = self._uplink
         data = self._retained.get(WAKE)
-        if not data:
-            return
-        high, low, self._failures, reported, slept_high, slept_low = struct.unpack_from(_WAKE, data)
+        high, low, self._failures, reported, slept_high, slept_low, uplink.lost, uplink.retries = (
+            struct.unpack_from(_WAKE, data)
+        )
         self._send_at_ms = high << 32 | low
         elapsed_ms = self._clock.uptime_ms() - (slept_high << 32 | slept_low)
         if reported:
-            self._uplink.report = None
+            uplink.report = None
         self._links.restore(data[_WAKE_BYTES:], elapsed_ms)
         channels = self._retained.get(CHANNELS)
         for sampler in self._samplers:
@@ -81,50 +85,67 @@ class Battery:
             if sleep_ms > _SLEEP_LEAST_MS and grace_ms <= 0:
                 break
             word.resting()
-            await asyncio.sleep_ms(max(0, min(sleep_ms, grace_ms) if grace_ms > 0 else sleep_ms))
+            await asyncio.sleep_ms(min(sleep_ms, grace_ms) if grace_ms > 0 else sleep_ms)
         for sampler in self._samplers:
             await sampler.stop()
         self._links.sleep()
         self._keep()
+        if not self._boots.safe:
+            # A boot that comes so far is a good one.
+            self._boots.forgive()
         machine.deepsleep(max(1, self._sleep_ms()))
 
     def _is_time(self):
-        if not (self._uplink.report or self._uplink.waiting()):
+        if not self._uplink.waiting():
             return False
-        if self._clock.uptime_ms() >= self._send_at_ms:
+        early_ms = self._send_interval_ms >> _EARLY_SHIFT
+        if self._clock.uptime_ms() + early_ms >= self._send_at_ms:
             return True
         return not self._failures and any(sampler.moving() for sampler in self._samplers)
 
     async def _send(self, word):
-        pause_ms = await self._uplink.flush(word)
-        word.resting()
+        pause_ms = await self._uplink.flush(word, self._is_due)
+        now_ms = self._clock.uptime_ms()
         if pause_ms:
-            wait_ms = min(self._send_interval_ms << min(self._failures, 10), _PAUSE_MOST_MS)
-            wait_ms = max(wait_ms, self._send_interval_ms)
-            self._failures = min(self._failures + 1, 255)
+            interval_ms = self._send_interval_ms
+            wait_ms = min(interval_ms << min(self._failures, 10), _PAUSE_MOST_MS)
+            wait_ms = max(wait_ms, interval_ms)
             # Not all nodes of a gateway that was away at the same moment.
             wait_ms -= random.randint(0, wait_ms // 4)
+            self._send_at_ms = now_ms + max(wait_ms, pause_ms)
+            self._failures = min(self._failures + 1, 255)
         else:
             self._failures = 0
-            wait_ms = self._send_interval_ms
-        self._send_at_ms = self._clock.uptime_ms() + wait_ms
+            # With a long backlog samples come due meanwhile; the rest follows after them.
+            self._send_at_ms = now_ms
+            if self._uplink.waiting():
+                return
+            self._send_at_ms += self._send_interval_ms
+        self._links.sleep()
+
+    def _is_due(self):
+        # Tell whether a sample is due.
+        return any(sampler.wait_ms() <= 0 for sampler in self._samplers)
 
     def _sleep_ms(self):
         waits_ms = [sampler.wait_ms() for sampler in self._samplers]
-        if self._uplink.report or self._uplink.waiting():
+        if self._uplink.waiting():
             waits_ms.append(self._send_at_ms - self._clock.uptime_ms())
         return max(0, min(waits_ms)) if waits_ms else self._send_interval_ms
 
     def _keep(self):
         now_ms = self._clock.uptime_ms()
+        uplink = self._uplink
         head = struct.pack(
             _WAKE,
             self._send_at_ms >> 32,
             self._send_at_ms & 0xFFFFFFFF,
             self._failures,
-            self._uplink.report is None,
+            uplink.report is None,
             now_ms >> 32,
             now_ms & 0xFFFFFFFF,
+            uplink.lost,
+            uplink.retries + self._links.client.retransmissions,
         )
         self._retained.put(WAKE, head + self._links.state())
         self._retained.put(CLOCK, self._clock.state())

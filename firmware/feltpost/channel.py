@@ -93,6 +93,10 @@ class Channel:
         """Drop raw values that did not become one: the sensor failed in between."""
         self._raw.clear()
 
+    def calm(self):
+        """Follow the value at its usual interval, until it is seen to move again."""
+        self._calm = _CALM_SAMPLES
+
     def accept(self, uptime_ms):
         """Make one value of the raw ones; return whether it is to be kept as a reading."""
         settings = self.settings

@@ -91,6 +91,8 @@ class Client:
         self._message_id = rng.getrandbits(16)
         # The confirmable answer that was acknowledged last: its sender may not have heard of it.
         self._answered_id = None
+        # Since boot.
+        self.retransmissions = 0
 
     async def request(self, code, path, content_format=None, payload=b""):
         """Send one request and return the Response to it.
@@ -115,7 +117,9 @@ class Client:
         timeout_ms += timeout_ms * self._rng.getrandbits(10) >> 11
         # MAX_TRANSMIT_WAIT as this exchange drew it: the time all transmissions take.
         wait_ms = timeout_ms * ((2 << self._max_retransmit) - 1)
-        for _ in range(self._max_retransmit + 1):
+        for attempt in range(self._max_retransmit + 1):
+            if attempt:
+                self.retransmissions += 1
             self.link.send(message)
             deadline_ms = ticks_add(ticks_ms(), timeout_ms)
             response = await self._listen(request, deadline_ms)

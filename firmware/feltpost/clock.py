@@ -86,8 +86,10 @@ class Clock:
             if agreed:
                 self._measure_drift(now_ms, offset_ms, error_ms)
             else:
-                # The gateway's clock was set. What was measured of ours stays true.
+                # The gateway's clock was set, or what was measured of ours is wrong: most likely it
+                # is right, but it is measured anew, and relied on no more until then.
                 self._anchor(now_ms, offset_ms, error_ms)
+                self._drift_known = False
         self._offset_ms = offset_ms
         self._error_ms = error_ms
         self._told_ms = now_ms

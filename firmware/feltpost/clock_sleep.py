@@ -1,6 +1,6 @@
 """The time of a node that sleeps: uptime goes on through deep sleep, by the chip's RTC.
 
-``time.time_ns()`` on the ESP32 goes on through deep sleep and counts from anywhere; only differences
+``time.time_ns()`` goes on through an ESP32's deep sleep, and counts from anywhere: only differences
 are used. Asleep, the chip counts by an RC oscillator, so each contact measures anew how that went
 since the one before, and the readings in between are dated by it.
 """
@@ -27,7 +27,7 @@ class SleepClock(Clock):
     def __init__(self, state=None):
         super().__init__(_RC_OSCILLATOR)
         self._began_ms = _rtc_ms()
-        if state is None:
+        if not state:
             return
         (
             self._began_ms,

@@ -284,15 +284,6 @@ class Config:
                 self.sensors.append(Sensor(table, self.problems))
             except ConfigError as error:
                 self.problems.append(str(error))
-        journal = Table(path + ".journal", root.take("journal", dict, {}))
-        self.journal_readings = journal.number("readings", 16, 100_000, _DEFAULT_READINGS)
-        self.journal_mode = journal.take("mode", str, "flash")
-        if self.journal_mode not in ("flash", "ram"):
-            raise journal.error("mode", "is {!r}, must be flash or ram".format(self.journal_mode))
-        journal.done()
-        health = Table(path + ".health", root.take("health", dict, {}))
-        self.health_interval_s = health.number("interval_s", 60, 86_400, _DEFAULT_HEALTH_S)
-        health.done()
         power = Table(path + ".power", root.take("power", dict, {}))
         mode = power.take("mode", str, "mains")
         if mode not in ("mains", "battery"):
@@ -300,6 +291,16 @@ class Config:
         self.battery = mode == "battery"
         self.send_interval_s = power.number("send_interval_s", 10, 86_400, _DEFAULT_SEND_S)
         power.done()
+        journal = Table(path + ".journal", root.take("journal", dict, {}))
+        self.journal_readings = journal.number("readings", 16, 100_000, _DEFAULT_READINGS)
+        # Waking flash for each reading is what a battery is not there for.
+        self.journal_mode = journal.take("mode", str, "ram" if self.battery else "flash")
+        if self.journal_mode not in ("flash", "ram"):
+            raise journal.error("mode", "is {!r}, must be flash or ram".format(self.journal_mode))
+        journal.done()
+        health = Table(path + ".health", root.take("health", dict, {}))
+        self.health_interval_s = health.number("interval_s", 60, 86_400, _DEFAULT_HEALTH_S)
+        health.done()
         root.done()
 
 

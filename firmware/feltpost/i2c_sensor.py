@@ -4,7 +4,12 @@ from .sensor import NotResponding, Sensor
 
 
 class I2cSensor(Sensor):
-    """A chip on an I2C bus. i2c: an i2c_bus.I2cBus, or what has its methods."""
+    """A chip on an I2C bus. i2c: an i2c_bus.I2cBus, or what has its methods.
+
+    Drivers add `ADDRESS`, the one that the chip has unless it is told otherwise.
+    """
+
+    ADDRESS = 0
 
     def __init__(self, i2c, address):
         super().__init__("at 0x%02x" % address)
@@ -14,9 +19,7 @@ class I2cSensor(Sensor):
     @classmethod
     def connect(cls, ports, options):
         """Take bus and address from the configuration; without an address, the driver's own."""
-        i2c = ports.i2c(options)
-        address = options.number("address", 0, 127, 0)
-        return cls(i2c, address) if address else cls(i2c)
+        return cls(ports.i2c(options), options.number("address", 1, 127, cls.ADDRESS))
 
     def recover(self):
         """Clock the bus free, in case a chip holds it low in the middle of a byte."""

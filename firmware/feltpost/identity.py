@@ -125,7 +125,7 @@ class Identity:
         self._nvs = esp32.NVS(_NAMESPACE)
         self.key = _blob(self._nvs, _KEY, _KEY_BYTES)
         self.key_id = _blob(self._nvs, _KEY_ID, _KEY_ID_MOST_BYTES)
-        if not self.key and not self.key_id:
+        if not self.key:
             raise NotEnrolled("no key in NVS; enrol the node")
         if len(self.key) != _KEY_BYTES or not self.key_id:
             raise NotEnrolled("the key in NVS is damaged; enrol the node again")

@@ -10,27 +10,28 @@ class Clocks:
         self._pages = pages
         self._header = Header()
         self._mark = Mark()
-        self._boot = -1
+        self._boot = self._block = -1
         self._offset_ms = None
 
     def offset_ms(self, boot, block, newest):
         """Return the offset of a former boot that has a reading in block, None if never known."""
-        if boot != self._boot:
+        if boot != self._boot or block != self._block:
             self._boot = boot
+            self._block = block
             self._offset_ms = self._search(boot, block, newest)
         return self._offset_ms
 
     def _search(self, boot, block, newest):
-        # The block's header has it if it was known then. Else it was noted later, in this block or
-        # in one after it, or not at all.
+        # What was noted last in this block knows best. Else the block's header has it if it was
+        # known then, or it was noted in a block after it, or not at all.
         header = self._header
         while True:
             if self._pages.load(block, header):
                 if header.boot > boot:
                     return None
-                if header.boot == boot and header.offset_ms is not None:
-                    return header.offset_ms
                 offset_ms = self._marked(boot, block, header.generation)
+                if offset_ms is None and header.boot == boot:
+                    offset_ms = header.offset_ms
                 if offset_ms is not None:
                     return offset_ms
             if block == newest:

@@ -202,6 +202,9 @@ class FlashJournal:
             self._readings += 1
             self.next += 1
 
+    def spill(self):
+        """All readings are on flash already."""
+
     def _room(self):
         # Whether the newest block takes a reading or mark more.
         header = self._header

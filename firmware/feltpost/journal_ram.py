@@ -88,3 +88,6 @@ class RamJournal:
 
     def set_clock(self, offset_ms):
         """Take Unix time less uptime (ms); no reading outlives the boot whose clock knows it."""
+
+    def spill(self):
+        """There is no flash for these readings."""

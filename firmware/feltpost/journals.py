@@ -11,13 +11,15 @@ from micropython import const
 _PARTITION = "journal"
 # Readings for which the heap has room whenever flash fails.
 _SPARE_READINGS = const(200)
+# docs/protocol.md, ``sensorFault``.
+_WRITE_FAULT = const(6)
 
 
-def open_journal(identity, settings, retained, boot, log):
+def open_journal(identity, settings, retained, boot, fault, log):
     """Return the node's Journal.
 
     settings.journal_mode: "flash", or "ram" for readings that go to RTC memory first. boot: this
-    boot's number.
+    boot's number. fault: the number of the channel that tells of the journal's faults.
     """
     found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=_PARTITION)
     journal = None
@@ -35,7 +37,7 @@ def open_journal(identity, settings, retained, boot, log):
         from .journal_ram import RamJournal
 
         journal = RamJournal(identity.new_journal(), settings.journal_readings)
-    return Journal(journal, identity.new_journal, log)
+    return Journal(journal, identity.new_journal, fault, log)
 
 
 def _on_flash(device, identity, settings, retained, boot):
@@ -57,9 +59,10 @@ class Journal:
     ``degraded``: whether flash has failed since the node started.
     """
 
-    def __init__(self, journal, new_number, log):
+    def __init__(self, journal, new_number, fault, log):
         self._journal = self._newest = journal
         self._new_number = new_number
+        self._fault = fault
         self._log = log
         self.degraded = False
 
@@ -97,10 +100,10 @@ class Journal:
     def append(self, channel, mantissa, form, uptime_ms):
         """Keep a reading."""
         try:
-            self._newest.append(channel, mantissa, form, uptime_ms)
+            self._append(channel, mantissa, form, uptime_ms)
         except OSError as error:
             self._fail(error)
-            self._newest.append(channel, mantissa, form, uptime_ms)
+            self._append(channel, mantissa, form, uptime_ms)
 
     def read(self, number, record):
         """Fill record with the reading of that number; return False where it can't be read."""
@@ -131,9 +134,13 @@ class Journal:
 
     def spill(self):
         """Bring to flash what is not there yet: the link is down."""
-        spill = getattr(self._newest, "spill", None)
-        if spill:
-            self._attempt(spill)
+        self._attempt(self._newest.spill)
+
+    def _append(self, channel, mantissa, form, uptime_ms):
+        if self.degraded and not self._newest.next:
+            # The first reading of the journal in RAM says why it is there.
+            self._newest.append(self._fault, _WRITE_FAULT, 0, uptime_ms)
+        self._newest.append(channel, mantissa, form, uptime_ms)
 
     def _attempt(self, method, *arguments):
         # What could not be written down is in the old journal's RAM all the same; after a restart

@@ -10,7 +10,8 @@ import sys
 import machine
 
 from . import VERSION
-from .retained import CLOCK
+from .clock import Clock
+from .retained import BOOT, CLOCK, WAKE
 
 # A gateway's sender id is empty, see docs/protocol.md.
 _GATEWAY_ID = b""
@@ -32,33 +33,37 @@ class Node:
         self._links_wanted = settings.links
         self._send_interval_ms = settings.send_interval_s * 1000 if settings.battery else 0
         self._problems = settings.problems
-        self._links = self._serial = self._uplink = self._battery = None
-        # A boot goes on after a deep sleep only where its clock does.
+        self._connected = False
+        # A boot goes on after a deep sleep only where nothing of it is lost.
         slept = None
-        if boots.cause == machine.DEEPSLEEP_RESET:
-            slept = retained.get(CLOCK)
-        self._woken = slept is not None
+        if settings.battery and boots.cause == machine.DEEPSLEEP_RESET:
+            slept = retained.get(BOOT) and retained.get(WAKE) and retained.get(CLOCK)
+        self._woken = bool(slept)
         self._boot = identity.boot(retained, self._woken)
         if settings.battery:
             from .clock_sleep import SleepClock
 
-            self._clock = SleepClock(slept)
+            self._clock: Clock = SleepClock(slept)
+            if not slept:
+                # Should this boot end in a sleep that it did not prepare, it must not go on with
+                # the clock of one before it.
+                retained.put(CLOCK, b"")
         else:
-            from .clock import Clock
-
             self._clock = Clock()
         table = ChannelTable()
         self._channels = table.entries
         self._samplers = []
+        fault = table.number("sensorFault.journal", "/")
         if boots.safe:
             from .journal_ram import RamJournal
+            from .journals import Journal
 
             # Whatever crashed the node ten times is left alone.
-            self._journal = RamJournal(0, 1)
+            self._journal = Journal(RamJournal(0, 1), identity.new_journal, fault, log)
         else:
             from .journals import open_journal
 
-            self._journal = open_journal(identity, settings, retained, self._boot, log)
+            self._journal = open_journal(identity, settings, retained, self._boot, fault, log)
             self._sample(settings, table)
 
     def connect(self):
@@ -71,11 +76,16 @@ class Node:
         identity = self._identity
         context = Context(identity.key, identity.key_id, _GATEWAY_ID, identity.sequence)
         self._links, self._serial = open_links(
-            self._links_wanted, context, self._clock.uptime_ms, identity.hint
+            self._links_wanted,
+            context,
+            self._clock.uptime_ms,
+            identity.hint,
+            bool(self._send_interval_ms),
         )
         self._uplink = Uplink(self._links, self._journal, self._channels, self._clock, self._log)
         board = sys.implementation._machine
         self._uplink.report = Report(self._boot, self._boots, board, self._problems, self._clock)
+        self._battery = None
         if self._send_interval_ms:
             from .battery import Battery
 
@@ -90,6 +100,7 @@ class Node:
             )
             if self._woken:
                 self._battery.resume()
+        self._connected = True
 
     async def run(self):
         """Run until something fails, or until a node on a battery goes to sleep."""
@@ -120,10 +131,10 @@ class Node:
 
     def close(self):
         """Give links and console back."""
-        if self._links:
+        if self._connected:
             self._links.close()
-        if self._serial:
-            self._serial.release()
+            if self._serial:
+                self._serial.release()
         self._log.to(print)
 
     # What its health asks of a node.
@@ -135,8 +146,8 @@ class Node:
 
     @property
     def retries(self):
-        """How many exchanges have failed since boot."""
-        return self._uplink.retries
+        """How many messages were sent again, and how many exchanges failed, since boot."""
+        return self._uplink.retries + self._links.client.retransmissions
 
     def rssi(self):
         """Return the strength of the Wi-Fi signal in dBm, None where there is none."""
@@ -148,5 +159,7 @@ class Node:
 
         assembly = Assembly(settings, table, self._journal, self._clock, self._log, self._retained)
         self._samplers = assembly.samplers()
-        health = Health(self._clock, self._journal, self, self._boots.cause, self.rssi)
+        # A wake is no restart to tell of.
+        cause = None if self._woken else self._boots.cause
+        health = Health(self._clock, self._journal, self, cause, self.rssi)
         self._samplers.append(assembly.health(health, settings.health_interval_s * 1000))

@@ -26,7 +26,7 @@ JOURNAL = const(6)
 CHANNELS = const(7)
 
 # The most that each may hold, in units of 4 bytes.
-_ROOMS = b"\x04\x04\x10\x10\x08\x02\x19\x78"
+_ROOMS = b"\x04\x04\x10\x10\x0a\x02\x19\x74"
 _BYTES = const(2048)
 
 # CRC, generation, length

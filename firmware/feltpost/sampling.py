@@ -177,9 +177,13 @@ class Sampler:
         for i, channel in enumerate(self._channels):
             if channel:
                 channel.forget()
+                if time.ticks_diff(self._due_ms[i], again_ms) >= 0:
+                    continue
                 if pause_ms > self.retry_most_ms:
+                    # There is nothing to follow at a fast interval.
+                    channel.calm()
                     self._plan(i)
-                elif time.ticks_diff(self._due_ms[i], again_ms) < 0:
+                else:
                     self._due_ms[i] = again_ms
 
     def _tell(self, code, text, appended):

@@ -65,11 +65,13 @@ class Sensor:
 
     UNITS: by metric, the SenML units of those that metrics.py does not know. STOP_FROM_MS: in a
     pause from this on the sensor is stopped, to spare it, and started again; 0: it may run on.
+    ALWAYS: whether it would miss something while the node is in deep sleep.
     """
 
     NAME = ""
     UNITS: dict = {}
     STOP_FROM_MS = 0
+    ALWAYS = False
 
     def __init__(self, place):
         self.place = place

@@ -19,6 +19,7 @@ class Contact(Sensor):
     NAME = "contact"
     CHANNELS = (("contact", 0), ("openings", 0))
     UNITS = {"contact": "/", "openings": "count"}
+    ALWAYS = True
 
     def __init__(self, pin, debounce_ms=_DEBOUNCE_MS):
         super().__init__("on pin %d" % pin)

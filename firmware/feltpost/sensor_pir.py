@@ -24,6 +24,7 @@ class Pir(Sensor):
     NAME = "pir"
     CHANNELS = (("motion", 0),)
     UNITS = {"motion": "count"}
+    ALWAYS = True
 
     def __init__(self, pin):
         super().__init__("on pin %d" % pin)

@@ -32,6 +32,7 @@ class Pulses(Sensor):
     """
 
     NAME = "pulses"
+    ALWAYS = True
 
     def __init__(self, pin, retained, per_pulse, digits, debounce_ms):
         """per_pulse: as an integer, in the last of so many digits."""

@@ -24,6 +24,8 @@ _TRY_MS = const(600_000)
 _UNREADABLE_PAUSE_MS = const(100)
 _SPREAD_MS = const(2_000)
 _PAUSE_MOST_MS = const(240_000)
+# However long the gateway asks a node to wait.
+_MAX_AGE_MOST_S = const(3_600)
 
 _CHANGED = const(0x44)
 _CONTENT = const(0x45)
@@ -94,15 +96,17 @@ class Uplink:
         """Tell whether there is something for the gateway."""
         return bool(self.report or len(self._journal) or self._journal.gap())
 
-    async def flush(self, word=UNWATCHED):
+    async def flush(self, word=UNWATCHED, enough=None):
         """Send what waits; return 0 once the gateway has it, else after how many ms to try again.
 
-        word: as for run().
+        word: as for run(). enough: where it returns True after an exchange, the rest may wait.
         """
         pause_ms = 0
         while self.waiting() and not pause_ms:
             word.within(_TRY_MS)
             pause_ms = await self._try()
+            if enough and enough():
+                break
         word.resting()
         return pause_ms
 
@@ -225,6 +229,8 @@ class Uplink:
         return response
 
     async def _put(self, client, number, content_format, payload):
+        # It is another journal's when the flash of the first one has failed.
+        self._path[1] = str(self._journal.number)
         self._path[2] = str(number)
         return await self._request(client, _PUT, self._path, content_format, payload)
 
@@ -249,7 +255,7 @@ class Uplink:
         if response.code == _UNAVAILABLE:
             self._log("gateway asks to wait {} s: {}", response.max_age_s, _text(response))
             # A little later than asked, each node by another amount: not all at once.
-            return response.max_age_s * 1000 + random.randint(0, _SPREAD_MS)
+            return min(response.max_age_s, _MAX_AGE_MOST_S) * 1000 + random.randint(0, _SPREAD_MS)
         return self._back_off(_refusal(response))
 
     def _link_failed(self, error):
@@ -257,6 +263,8 @@ class Uplink:
         if self._links.failed():
             self._log("{}: {}; trying another link", name, error)
             return 0
+        # Nobody knows for how long.
+        self._journal.spill()
         return self._back_off("{}: {}".format(name, error))
 
     def _back_off(self, reason):

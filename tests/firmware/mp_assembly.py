@@ -37,6 +37,7 @@ class Machine:
                 if self.number == 22 and level == 1 and machine.levels.get(22) == 0:
                     machine.held = max(0, machine.held - 1)
                 machine.levels[self.number] = level
+                return None
 
         return Pin
 

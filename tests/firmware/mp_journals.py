@@ -67,10 +67,14 @@ class Node:
         self.boot += 1
         retained = Retained(self.rtc.memory)
         identity = Identity(retained)
-        return open_journal(identity, Settings(mode), retained, self.boot, self._log)
+        return open_journal(identity, Settings(mode), retained, self.boot, FAULT, self._log)
 
     def _log(self, text, *values):
         self.lines.append(text.format(*values))
+
+
+# The number of the channel for the journal's faults.
+FAULT = 7
 
 
 def fill(journal, values):
@@ -78,8 +82,11 @@ def fill(journal, values):
         journal.append(1, value, 2, 1000 + value)
 
 
-def sent(journal):
-    """Empty a journal as the uplink does; return (journal, number, value) of what came."""
+def sent(journal, faults=None):
+    """Empty a journal as the uplink does; return (journal, number, value) of what came.
+
+    faults: a list for what tells of the journal's own.
+    """
     record = Record()
     out = []
     while len(journal) or journal.gap():
@@ -90,7 +97,10 @@ def sent(journal):
         number = journal.first
         name = journal.number
         while number < journal.next and journal.read(number, record):
-            out.append((name, number, record.mantissa))
+            if record.channel == FAULT:
+                faults.append(record.mantissa)
+            else:
+                out.append((name, number, record.mantissa))
             number += 1
         if number > journal.first and journal.number == name:
             journal.free(number)
@@ -163,9 +173,11 @@ def test_flash_that_fails_while_the_node_runs():
         node.chip.dead = True
         fill(journal, range(5, 90))
         check.equal(journal.degraded, True)
-        # The append that failed may have used a number up.
-        check.equal(90 <= len(journal) <= 91, True, len(journal))
-        out = sent(journal)
+        # One tells of it, and the append that failed may have used a number up.
+        check.equal(91 <= len(journal) <= 92, True, len(journal))
+        faults = []
+        out = sent(journal, faults)
+        check.equal(faults, [6])
         check.equal([value for _, _, value in out], list(range(90)), "in order, none missing")
         check.equal(sorted({name for name, _, _ in out}), [1, 2])
         check.equal(len(node.lines), 1)
@@ -184,7 +196,7 @@ def test_flash_that_can_t_be_read_either_is_left_alone():
     fill(journal, range(5))
     node.chip.dead = node.chip.mute = True
     fill(journal, range(5, 9))
-    check.equal([value for _, _, value in sent(journal)], [5, 6, 7, 8])
+    check.equal([value for _, _, value in sent(journal, [])], [5, 6, 7, 8])
     node.chip.dead = node.chip.mute = False
     check.equal([value for _, _, value in sent(node.open("flash"))][:5], [0, 1, 2, 3, 4])
 
@@ -195,7 +207,7 @@ def test_flash_that_can_t_be_read_but_written():
     fill(journal, range(5))
     node.chip.mute = True
     fill(journal, (5,))
-    check.equal([value for _, _, value in sent(journal)], [5])
+    check.equal([value for _, _, value in sent(journal, [])], [5])
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ _ROOMS = {
     BOOT: 16,
     COUNTS: 64,
     CLOCK: 40,
-    WAKE: 32,
+    WAKE: 40,
     SEQUENCE: 8,
-    CHANNELS: 480,
+    CHANNELS: 464,
 }
 _BYTES = 2048
 

@@ -153,26 +153,29 @@ def test_across_resets_times_are_right_or_bounded_as_their_marks_say(rig):
         assert abs(reading.unix_s - third_s) <= TOLERANCE_S
 
 
-def test_a_drifting_crystal_is_corrected_over_a_long_outage(rig):
+@pytest.mark.parametrize(("ppm", "reset"), [(-55, False), (55, True)])
+def test_a_drifting_crystal_is_corrected_over_a_long_outage(rig, ppm, reset):
     async def script(running):
         board = running.nodes[0].board
         await running.until(0.3 * DAY_S)
         board.line.unplug()
         gone_s = running.clock.now_us() / 1e6
         await running.until(1.1 * DAY_S)
+        if reset:
+            await restart(running, board)
         back_s = running.clock.now_us() / 1e6
         board.line.plug()
         await caught_up(running)
         return gone_s, back_s
 
     (gone_s, back_s), readings = run_times(
-        rig, script, ["serial"], crystal_ppm=-55, interval_s=3 * MINUTE_S
+        rig, script, ["serial"], crystal_ppm=ppm, interval_s=3 * MINUTE_S
     )
     # Uncorrected, the last ones before the contact would be off by nearly four seconds.
     assert [reading for reading in readings if not is_right(reading)] == []
     outage = [reading for reading in readings if gone_s < reading.sampled_s < back_s]
     assert len(outage) >= 4 * 20 * 19
-    assert {reading.marks for reading in outage} == {0}
+    assert {reading.marks for reading in outage} == {RECONSTRUCTED if reset else 0}
 
 
 def test_steps_of_the_gateways_clock_are_followed_and_lose_nothing(rig):

@@ -182,7 +182,7 @@ def test_a_technician_gets_into_safe_mode_and_the_node_back_to_work(rig, faulty)
             fault(board, "crash", 1000)
             _, safe, *_ = await reported(running, 2)
             # People don't work at the simulation's speed.
-            running.world._speed = 1
+            running.world.speed = 1
             await running.gateway.stop()
             port = str(board.line.path)
             result = await asyncio.to_thread(
@@ -203,7 +203,7 @@ def test_a_technician_gets_into_safe_mode_and_the_node_back_to_work(rig, faulty)
             assert (result.returncode, result.stdout.strip()) == (0, b"42"), result
             fault(board, "crash", 0)
             left_s = running.simulated_s
-            running.world._speed = math.inf
+            running.world.speed = math.inf
             await running.gateway.start()
             count = len(reports(running))
             after = (await reported(running, count + 1))[-1]

@@ -61,6 +61,12 @@ class Fault(Enum):
         "GPIO {gpio} (pin {label}) can only be read, and this use has to drive it",
         "use another pin ({free})",
     )
+    NO_PULL = (
+        Severity.ERROR,
+        "GPIO {gpio} (pin {label}) has no pull-up or pull-down, and without one this use counts "
+        "disturbances",
+        "use another pin ({free})",
+    )
     STRAPPED_LOW = (
         Severity.ERROR,
         "GPIO {gpio} (pin {label}) must be low at reset for the board to start or to be flashed, "

@@ -31,8 +31,8 @@ from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 
 _TICKS_PERIOD = 1 << 30
 _CTRL_C = 0x03
-# What the shims and the prompt take of the heap (22.5 kB without asyncio, 32-bit); on a board the like
-# is in flash. It is given on top, so that heap_kib means what it means on a board.
+# What the shims and the prompt take of the heap (22.5 kB without asyncio, 32-bit); on a board the
+# like is in flash. It is given on top, so that heap_kib means what it means on a board.
 _SHIMS_KIB = 22
 _CHUNK = 65_536
 
@@ -59,9 +59,9 @@ class Hardware:
     """What a board is made of.
 
     mac: six bytes. heap_kib: what the application has of MicroPython's heap. parts: what its
-    pins and buses lead to, by place. journal_blocks: the flash partition "journal" in blocks of 4 KiB, 0 for
-    a board without one. crystal_ppm: how much too fast its clock runs, parts per million;
-    sleep_ppm: the same in deep sleep. epoch:
+    pins and buses lead to, by place. journal_blocks: the flash partition "journal" in blocks of
+    4 KiB, 0 for a board without one. crystal_ppm: how much too fast its clock runs, parts per
+    million; sleep_ppm: the same in deep sleep. epoch:
     the year from which its time.time() counts, 2000 as on the ESP32 or 1970.
     """
 
@@ -259,6 +259,9 @@ class Board:
         self._channel = outside
         self._boot_us = self._world.clock.now_us()
         self._received.clear()
+        # A reset may have come in the middle of a frame.
+        self._sent = slipmux.Decoder()
+        self._answered = slipmux.Decoder()
         self._armed.clear()
         self._at_rest = False
         self._doorbells = 0

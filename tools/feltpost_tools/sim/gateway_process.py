@@ -90,7 +90,9 @@ class GatewayProcess:
             str(self._configuration),
             "--clock",
             str(self._clock),
-            stdin=asyncio.subprocess.DEVNULL,
+            # It ends when this pipe does, however we end: one that lived on would take the
+            # pseudo-terminals of later runs for its own, since their names come back.
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,

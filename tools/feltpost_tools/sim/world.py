@@ -69,7 +69,7 @@ class World:
         self.clock = clock
         # Whether anybody is there who could answer a board; where not, no answer is waited for.
         self.listening: Callable[[], bool] = lambda: True
-        self._speed = speed
+        self.speed = speed
         self._participants: list[Participant] = []
         self._timer: asyncio.Handle | None = None
         self._all_rest_since_us: int | None = None
@@ -98,7 +98,7 @@ class World:
             return
         passed_us = monotonic_us() - self._all_rest_since_us
         ahead_us = earliest_us - self.clock.now_us()
-        skipped_us = min(passed_us * (self._speed - 1), ahead_us)
+        skipped_us = min(passed_us * (self.speed - 1), ahead_us)
         if skipped_us > 0:
             self._jump(int(skipped_us))
         self._all_rest_since_us = None
@@ -152,7 +152,7 @@ class World:
             self._all_rest_since_us = monotonic
         # gap_us has shrunk by the real time that has passed since all came to rest.
         passed_us = monotonic - self._all_rest_since_us
-        return max(0, int((gap_us + passed_us) / self._speed) - passed_us)
+        return max(0, int((gap_us + passed_us) / self.speed) - passed_us)
 
     def _jump(self, duration_us: int) -> None:
         # Whole milliseconds, which is what boards count in.
