@@ -26,11 +26,11 @@ class Answer:
         self.round_trip_ms = 10
 
 
-def good(code=CHANGED):
+def good(code=CHANGED, now_ms=NOW_MS):
     encoder = cbor.Encoder(bytearray(32))
     encoder.map(1)
     encoder.int(0)
-    encoder.int(NOW_MS)
+    encoder.int(now_ms)
     return Answer(code, bytes(encoder.view()))
 
 
@@ -54,12 +54,13 @@ class Gateway:
         self.link = None
         self.asked = []
         self.answer = answer
+        self.now_ms = NOW_MS
 
     async def request(self, code, path, content_format=None, payload=b""):
         # MicroPython reuses the path and the payload: copies, not references.
         self.asked.append(("/".join(path), content_format, bytes(payload)))
         if path[0] == "t":
-            return good(0x45)
+            return good(0x45, self.now_ms)
         answer = self.answer(*self.asked[-1])
         if isinstance(answer, Exception):
             raise answer
@@ -223,6 +224,18 @@ def test_one_bad_reading_is_isolated_skipped_and_reported():
     check.equal([line for line in node.lines if "reading 11 refused" in line] != [], True)
 
 
+def test_a_reading_is_not_given_up_for_a_clock_that_was_wrong():
+    answers = [good(), Answer(0x80, b"record 0: its time is in the future")]
+    node = Node(lambda *_: answers.pop(), 1)
+    node.gateway.now_ms = NOW_MS - 2 * 86_400_000
+    check.equal(node.step(), 0)
+    check.equal((len(node.journal), node.journal.gap()), (1, None))
+    check.equal(node.step(), 0)
+    check.equal((len(node.journal), node.journal.gap()), (0, None))
+    first, again = [cbor.decode(entry[2])[0][-3] for entry in node.gateway.asked if entry[1] == 112]
+    check.equal(abs(first - again - 2 * 86_400) <= 1, True, (first, again))
+
+
 def test_a_gap_is_reported_before_what_follows_it():
     node = Node(lambda *_: good(), 20, capacity=16)
     node.step()
@@ -241,7 +254,7 @@ class OldReadings(RamJournal):
     """A journal whose readings are of former boots, as one on flash has them after a restart."""
 
     boot = 3
-    offsets_ms = {1: NOW_MS - 7_200_000, 2: None}
+    offsets_ms = {1: NOW_MS - 7_200_000, 2: None, 4: NOW_MS + 90_000_000}
 
     def read(self, number, record):
         super().read(number, record)
@@ -253,10 +266,10 @@ class OldReadings(RamJournal):
 def test_readings_of_former_boots_are_dated_by_what_was_known_of_those_boots():
     node = Node(lambda *_: good(), 0)
     node.journal = node.uplink._journal = OldReadings(5, 16)
-    for uptime_ms in (60_000, 60_000, 60_000):
+    for uptime_ms in (60_000, 60_000, 60_000, 60_000):
         node.journal.append(0, 2000, 2, uptime_ms)
     node.step()
-    first, second, third = cbor.decode(node.gateway.asked[-1][2])
+    first, second, third, fourth = cbor.decode(node.gateway.asked[-1][2])
     started_s = NOW_MS // 1000
     # Two hours before now the first boot had been up for nothing.
     check.equal((first[-3], first["q"]), (started_s - 7_200 + 60, 1))
@@ -265,6 +278,9 @@ def test_readings_of_former_boots_are_dated_by_what_was_known_of_those_boots():
     check.equal(second["q"], 2)
     check.equal(abs(base_s + second.get(6, 0) - started_s) <= 1, True)
     check.equal(third.get("q"), None, "this boot knows the time")
+    # The fourth was told a time that is still to come: no more is known of it than of the second.
+    check.equal(fourth["q"], 2)
+    check.equal(abs(fourth.get(-3, base_s) + fourth.get(6, 0) - started_s) <= 1, True, fourth)
 
 
 class Unreadable(RamJournal):
@@ -300,6 +316,13 @@ def test_the_journal_is_told_the_clock():
         node.journal.append(0, 2000, 2, 0)
         node.step()
     check.equal(len(told) < 4, True, "one that has hardly moved is not written down again")
+    # Drift adds up while the gateway is away.
+    node.gateway.answer = lambda *_: NoAnswer("no answer")
+    node.journal.append(0, 2000, 2, 0)
+    known = len(told)
+    node.uplink._clock._offset_ms += 300
+    node.step()
+    check.equal(len(told), known + 1)
 
 
 def test_refusals_are_told_by_code():
