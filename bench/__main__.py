@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench import node, table
+from bench import gateway, node, table
 from feltpost_tools.errors import FeltpostError
 
 
@@ -16,6 +16,7 @@ class Part(enum.StrEnum):
     """What can be measured by itself."""
 
     NODE = "node"
+    GATEWAY = "gateway"
 
 
 def bench(
@@ -32,6 +33,19 @@ def bench(
             help="A checkout of micropython-lib, to measure its senml here and now.",
         ),
     ] = None,
+    scale: Annotated[
+        float,
+        typer.Option(
+            metavar="PART",
+            min=0.001,
+            max=1,
+            help="Measure the gateway with only that part of all messages, such as 0.01.",
+        ),
+    ] = 1,
+    days: Annotated[
+        int,
+        typer.Option(min=1, help="Watch the node's heap for so many simulated days."),
+    ] = 1,
 ) -> None:
     """Measure the budgets. A missed one is printed as missed and is no error."""
     parts = [part] if part else list(Part)
@@ -41,7 +55,9 @@ def bench(
         for chosen in parts:
             match chosen:
                 case Part.NODE:
-                    sections.append(node.measure(micropython_lib, progress))
+                    sections.append(node.measure(micropython_lib, days, progress))
+                case Part.GATEWAY:
+                    sections.append(gateway.measure(scale, progress))
     except FeltpostError as error:
         typer.echo(f"bench: {error}", err=True)
         sys.exit(2)
@@ -50,4 +66,5 @@ def bench(
         table.write(sections, json_file)
 
 
-typer.run(bench)
+if __name__ == "__main__":
+    typer.run(bench)

@@ -14,6 +14,7 @@ import time
 
 from feltpost import coap
 from feltpost.client import Client
+from feltpost.metrics import fields
 from feltpost.oscore import Context
 from feltpost.senml import Pack
 
@@ -89,13 +90,15 @@ class _Ours:
         self.link = _Link(meter)
         self._client = Client(self.link, Context(bytes(16), b"\x01", b"", _Sequence()))
         self._pack = Pack(bytearray(512))
+        # A node has them from its start.
+        self._fields = {name: fields(name, unit) for name, unit, _, _, _ in _READINGS}
         self._path = ["j", "12", str(_FIRST_NUMBER)]
 
     def run(self):
         self._meter.begin()
         self._pack.begin()
-        for name, unit, mantissa, digits, time_s in _READINGS:
-            self._pack.add(name, unit, mantissa, digits, time_s)
+        for name, _, mantissa, digits, time_s in _READINGS:
+            self._pack.add(self._fields[name], mantissa, digits, time_s)
         request = self._client.request(coap.PUT, self._path, _FORMAT_PACK, self._pack.end())
         try:
             request.send(None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import journal_wear, node_day, node_encode
+from bench import journal_wear, node_battery, node_day, node_encode
 from bench.table import Row, Section
 from feltpost_tools.sim import interpreter
 
@@ -14,34 +14,46 @@ _DAY_H = 24
 _HEAP_KIB = 96
 _HEAP_AIM_KIB = 64
 _HEAP_MOST_KIB = 128
-_HEAP_STEP_KIB = 8
+_HEAP_STEP_KIB = 4
 
 
-def measure(micropython_lib: Path | None, progress: Console) -> Section:
-    """Measure the node's budgets; progress tells what is being done."""
+def measure(micropython_lib: Path | None, days: int, progress: Console) -> Section:
+    """Measure the node's budgets; progress tells what is being done.
+
+    days: for how many simulated days the largest free block is watched, one at least.
+    """
     # The budgets are those of a board, whose words have 32 bits.
     found = interpreter.find(32)
     with tempfile.TemporaryDirectory(prefix="feltpost-bench-") as name:
         folder = Path(name)
         progress.print("Encoding 12 readings …")
         encoding = node_encode.measure(found, folder, micropython_lib)
-        progress.print(f"{_DAY_H} simulated hours in a heap of {_HEAP_KIB} KiB …")
-        day = asyncio.run(node_day.run(folder / "day", _HEAP_KIB, _DAY_H))
+        progress.print("An hour with the indoor climate kit …")
+        kit = node_day.INDOOR_CLIMATE
+        delivery = asyncio.run(node_day.run(kit, folder / "delivery", _HEAP_MOST_KIB, 1))
+        hours = _DAY_H * days
+        progress.print(f"{hours} simulated hours with five sensors in {_HEAP_KIB} KiB …")
+        kit = node_day.FIVE_SENSORS
+        run = asyncio.run(node_day.run(kit, folder / "run", _HEAP_KIB, hours))
         least_kib = _least_heap(folder, progress)
+        progress.print("Nodes on a battery …")
+        battery = node_battery.rows(folder)
     notes = [
         encoding.reference,
         "Heap is what the application has; a simulated board's shims have theirs on top.",
+        node_battery.NOTE,
     ]
-    if day.failure:
-        notes.append(f"The {_DAY_H} hours ended early: {day.failure}.")
+    if run.failure:
+        notes.append(f"The {hours} hours ended early: {run.failure}.")
     progress.print("The journal's wear …")
     return Section(
         title="Node",
         rows=[
             *_encoding_rows(encoding),
-            *_delivery_rows(day),
-            *_heap_rows(day, least_kib),
+            *_delivery_rows(delivery),
+            *_heap_rows(run, hours, least_kib),
             *journal_wear.rows(),
+            *battery,
         ],
         ran_on="MicroPython {}.{}.{}, {}-bit".format(*found.version, found.bits),
         notes=notes,
@@ -49,11 +61,11 @@ def measure(micropython_lib: Path | None, progress: Console) -> Section:
 
 
 def _least_heap(folder: Path, progress: Console) -> int | None:
-    # The smallest heap, in steps, in which the application delivers for an hour.
+    # The smallest heap, in steps, in which a node with five sensors delivers for an hour.
     least_kib = None
     for kib in range(_HEAP_MOST_KIB, 0, -_HEAP_STEP_KIB):
         progress.print(f"An hour in a heap of {kib} KiB …")
-        hour = asyncio.run(node_day.run(folder / f"hour-{kib}", kib, 1))
+        hour = asyncio.run(node_day.run(node_day.FIVE_SENSORS, folder / f"hour-{kib}", kib, 1))
         if hour.failure:
             break
         least_kib = kib
@@ -102,33 +114,23 @@ def _delivery_rows(day: node_day.Day) -> list[Row]:
     ]
 
 
-def _heap_rows(day: node_day.Day, least_kib: int | None) -> list[Row]:
+def _heap_rows(run: node_day.Day, hours: int, least_kib: int | None) -> list[Row]:
     heap_bytes = _HEAP_KIB * 1024
-    live = [heap_bytes - sample.free for sample in day.heap]
-    largest = [sample.largest for sample in day.heap]
-    what = f"whole application in {_HEAP_KIB} KiB"
+    live = [heap_bytes - sample.free for sample in run.heap]
+    largest = [sample.largest for sample in run.heap]
+    what = f"five sensors in {_HEAP_KIB} KiB"
+
+    def row(which: str, value: float | None, unit: str) -> Row:
+        return Row(f"{what}: {which}", value, unit, why=run.failure)
+
     return [
-        Row(f"{what}: simulated hours", day.hours, "", at_least=_DAY_H),
+        Row(f"{what}: simulated hours", run.hours, "", at_least=hours, why=run.failure),
+        row("most live heap", max(live) / 1024 if live else None, "KiB"),
+        row("largest free block, after the first hour", largest[0] if largest else None, "bytes"),
+        row("largest free block, in the last hour", largest[-1] if largest else None, "bytes"),
+        row("largest free block, least", min(largest) if largest else None, "bytes"),
         Row(
-            f"{what}: most live heap",
-            max(live) / 1024 if live else None,
-            "KiB",
-            why=day.failure,
-        ),
-        Row(
-            f"{what}: largest free block, after the first hour",
-            largest[0] if largest else None,
-            "bytes",
-            why=day.failure,
-        ),
-        Row(
-            f"{what}: largest free block, least",
-            min(largest) if largest else None,
-            "bytes",
-            why=day.failure,
-        ),
-        Row(
-            "smallest heap for the whole application",
+            "smallest heap for five sensors",
             least_kib,
             "KiB",
             at_most=_HEAP_AIM_KIB,

@@ -1,4 +1,4 @@
-"""A node with the indoor climate kit on UDP, for some simulated hours in a heap of a given size.
+"""A node on UDP with some kit of sensors, for some simulated hours in a heap of a given size.
 
 What it sends and is answered passes through a tap that counts it; what its heap is like comes from
 its console (mp_watch.py).
@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -96,18 +96,40 @@ class _Tap(asyncio.DatagramProtocol):
         self._transport.sendto(data, self._gateway if from_board else self._board)
 
 
-async def run(folder: Path, heap_kib: int, hours: int) -> Day:
+# What a waste room's sensors may see beside its climate: by quantity, the value.
+_ELSEWHERE = {"atmosphericPressure": 1013.25, "distance": 1.2}
+
+INDOOR_CLIMATE: kit.Kit = kit
+FIVE_SENSORS: kit.Kit = kit.I2cKit(
+    {
+        "scd41": {"co2": "co2"},
+        "sht4x": {"temperature": "temperature", "relativeHumidity": "relativeHumidity"},
+        "bh1750": {"illuminance": "illuminance"},
+        "bme280": {"atmosphericPressure": "atmosphericPressure"},
+        "vl53l1x": {"distance": "distance"},
+    }
+)
+"""What the design's budget of 96 KiB is for: a node with five sensors, six readings a set."""
+
+
+async def run(sensors: kit.Kit, folder: Path, heap_kib: int, hours: int) -> Day:
     """Run the application for so many simulated hours, or until it fails.
 
-    folder: a new one, for all that the run writes.
+    sensors: INDOOR_CLIMATE or FIVE_SENSORS. folder: a new one, for all that the run writes.
     """
     firmware = folder / "firmware"
     shutil.copytree(firmware_source(), firmware, ignore=shutil.ignore_patterns("__pycache__"))
     main = firmware / "main.py"
     main.write_text(_WATCH.read_text() + main.read_text())
-    trace = Trace.load(shared_recording())
-    plan = Plan(trace, ["udp"], interval_s=_INTERVAL_S, heap_kib=heap_kib, firmware=firmware)
-    async with Rig(plan, folder) as rig, _tapped(rig) as tap:
+    plan = Plan(
+        _extended(Trace.load(shared_recording()), _ELSEWHERE),
+        ["udp"],
+        interval_s=_INTERVAL_S,
+        heap_kib=heap_kib,
+        firmware=firmware,
+        kit=sensors,
+    )
+    async with Rig(plan, folder) as rig, tapped(rig) as tap:
         # Half an interval off, so that no set is on its way at the first or the last moment.
         end_s = rig.simulated_s + hours * _HOUR_S + _INTERVAL_S / 2
         failure = await _run_until(rig, end_s + _INTERVAL_S)
@@ -127,8 +149,14 @@ async def run(folder: Path, heap_kib: int, hours: int) -> Day:
     return Day(min(len(samples), hours), failure, samples, traffic)
 
 
+def _extended(trace: Trace, constants: Mapping[str, float]) -> Trace:
+    # With quantities that the recording lacks, which never change.
+    values = {name: [value] * len(trace.times) for name, value in constants.items()}
+    return Trace(trace.times, {**trace.values, **values})
+
+
 @contextlib.asynccontextmanager
-async def _tapped(rig: Rig) -> AsyncIterator[_Tap]:
+async def tapped(rig: Rig) -> AsyncIterator[_Tap]:
     # Put a tap between the rig's one board and its gateway, and start the board anew. It has had no
     # time to sample anything: its sensors are answered by this very event loop.
     loop = asyncio.get_running_loop()
@@ -142,7 +170,7 @@ async def _tapped(rig: Rig) -> AsyncIterator[_Tap]:
         board.air.close()
         port = board.join(transport.get_extra_info("sockname"))
         link = {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": "simulated"}
-        board.install(kit.configuration([link], rig.plan.interval_s))
+        board.install(rig.plan.kit.configuration([link], rig.plan.interval_s))
         await board.power_on()
         yield tap
     finally:

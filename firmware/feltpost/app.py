@@ -11,15 +11,9 @@ import machine
 
 from . import VERSION
 from .boots import Boots
-from .identity import Identity, NotEnrolled
 from .log import Log
 from .retained import Retained
 from .watchdog import Watchdog
-
-# Modules that are of use only while the node starts, or until it has reported; they would cost it
-# 14 kB of heap for ever.
-_STARTING = ("config", "assembly", "ports", "channel_table")
-_REPORTING = ("report", "crash")
 
 
 def run():
@@ -35,11 +29,11 @@ def run():
             return
         # From here on it must be fed, or the board is reset.
         watchdog = Watchdog(boots, log)
-        node = _node(wanted, retained, boots, watchdog, log)
+        start = _start(wanted, retained, boots, watchdog, log)
         wanted = None
-        _forget(_STARTING)
-        node.connect()
-        _forget(_REPORTING)
+        node = start.connect()
+        start = None
+        forget("start", "report", "report_encoding", "crash")
         asyncio.run(node.run())
     except KeyboardInterrupt:
         boots.forgive()
@@ -60,6 +54,7 @@ def run():
 def _wanted(retained, log):
     # Return configuration and identity; None, once the reason is logged, without either.
     from . import config
+    from .identity import Identity, NotEnrolled
 
     try:
         settings = config.load()
@@ -70,11 +65,11 @@ def _wanted(retained, log):
         return None
 
 
-def _node(wanted, retained, boots, watchdog, log):
-    from .node import Node
+def _start(wanted, retained, boots, watchdog, log):
+    from .start import Start
 
     settings, identity = wanted
-    return Node(settings, identity, retained, boots, watchdog, log)
+    return Start(settings, identity, retained, boots, watchdog, log)
 
 
 def _restart(error, boots, log):
@@ -83,11 +78,15 @@ def _restart(error, boots, log):
     crash.restart(error, boots, log)
 
 
-def _forget(names):
+def forget(*names):
+    """Give back the heap that modules of the package take, as far as nothing uses them still.
+
+    A later import loads them anew. Those that are of use only while the node starts would cost it
+    20 kB for ever.
+    """
     package_name = __name__.rpartition(".")[0]
     package = sys.modules[package_name]
     for name in names:
-        # What still uses one of them keeps it; a later import loads it anew.
         if hasattr(package, name):
             delattr(package, name)
             del sys.modules["{}.{}".format(package_name, name)]

@@ -18,7 +18,7 @@ from .retained import CHANNELS, CLOCK, WAKE
 _SLEEP_LEAST_MS = const(5_000)
 # A sensor that failed is tried again out of turn while the node would be awake anyway.
 _RETRY_MOST_MS = const(2_000)
-# After a boot that isn't a wake a technician may want the prompt.
+# After a boot that isn't a wake, of which uptime goes on, a technician may want the prompt.
 _GRACE_MS = const(15_000)
 # A pause grows by doubling from one send interval.
 _PAUSE_MOST_MS = const(21_600_000)
@@ -49,13 +49,11 @@ class Battery:
         self._send_interval_ms = send_interval_ms
         self._send_at_ms = 0
         self._failures = 0
-        self._woken = False
         for sampler in samplers:
             sampler.retry_most_ms = _RETRY_MOST_MS
 
     def resume(self):
         """Take over what was kept when the node went to sleep; the section WAKE must be there."""
-        self._woken = True
         uplink = self._uplink
         data = self._retained.get(WAKE)
         high, low, self._failures, reported, slept_high, slept_low, uplink.lost, uplink.retries = (
@@ -81,7 +79,7 @@ class Battery:
             if self._is_time():
                 await self._send(word)
             sleep_ms = self._sleep_ms()
-            grace_ms = 0 if self._woken else _GRACE_MS - self._clock.uptime_ms()
+            grace_ms = _GRACE_MS - self._clock.uptime_ms()
             if sleep_ms > _SLEEP_LEAST_MS and grace_ms <= 0:
                 break
             word.resting()

@@ -33,15 +33,7 @@ def _median(values):
     return ordered[middle] if len(ordered) & 1 else _mean(ordered[middle - 1 : middle + 1])
 
 
-def _least(values):
-    return min(values)
-
-
-def _most(values):
-    return max(values)
-
-
-REDUCTIONS = {"mean": _mean, "median": _median, "min": _least, "max": _most}
+REDUCTIONS: dict = {"mean": _mean, "median": _median, "min": min, "max": max}
 
 
 class Settings:
@@ -54,20 +46,29 @@ class Settings:
     calibration: pairs (raw, true), none, one (an offset) or two (a line).
     """
 
+    # Of the class, as most channels have them: one that sets none of them takes little heap.
+    fast_change = 0
+    samples = 1
+    reduction = "mean"
+    deadband = 0
+    heartbeat_ms = 0
+    least = None
+    most = None
+    calibration: tuple = ()
+
     def __init__(self, interval_ms):
         self.interval_ms = interval_ms
         self.fast_interval_ms = interval_ms
-        self.fast_change = 0
-        self.samples = 1
-        self.reduction = "mean"
-        self.deadband = 0
-        self.heartbeat_ms = 0
-        self.least = self.most = None
-        self.calibration = []
 
 
 class Channel:
     """A channel's state between samples. index: its place among the node's channels."""
+
+    # What only some settings need is of the class until then, and takes no heap.
+    _last: "int | None" = None
+    _kept: "int | None" = None
+    _kept_ms = 0
+    _calm = _CALM_SAMPLES
 
     def __init__(self, index, settings):
         self.index = index
@@ -76,10 +77,6 @@ class Channel:
         self.value = 0
         self.marks = 0
         self._raw = []
-        self._last = None
-        self._kept = None
-        self._kept_ms = 0
-        self._calm = _CALM_SAMPLES
 
     def add(self, raw):
         """Take one raw value in."""
@@ -109,12 +106,13 @@ class Channel:
             settings.most is not None and value > settings.most
         ):
             self.marks = IMPLAUSIBLE
-        if self._kept is not None and abs(value - self._kept) < settings.deadband:
-            silent_ms = uptime_ms - self._kept_ms
-            if not settings.heartbeat_ms or silent_ms < settings.heartbeat_ms:
-                return False
-        self._kept = value
-        self._kept_ms = uptime_ms
+        if settings.deadband:
+            if self._kept is not None and abs(value - self._kept) < settings.deadband:
+                silent_ms = uptime_ms - self._kept_ms
+                if not settings.heartbeat_ms or silent_ms < settings.heartbeat_ms:
+                    return False
+            self._kept = value
+            self._kept_ms = uptime_ms
         return True
 
     def interval_ms(self):
@@ -150,10 +148,11 @@ class Channel:
 
     def _watch(self, value):
         change = self.settings.fast_change
-        if change and self._last is not None:
-            moved = abs(value - self._last) >= change
-            self._calm = 0 if moved else min(self._calm + 1, _CALM_SAMPLES)
-        self._last = value
+        if change:
+            if self._last is not None:
+                moved = abs(value - self._last) >= change
+                self._calm = 0 if moved else min(self._calm + 1, _CALM_SAMPLES)
+            self._last = value
 
 
 def _calibrated(value, points):

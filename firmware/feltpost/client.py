@@ -5,15 +5,13 @@ OSCORE is reported, marked as unprotected, so that its text can be shown; a succ
 is ignored.
 """
 
-import asyncio
 import random
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
 
 from . import coap
-
-_MESSAGE_BYTES = const(1024)
+from .link import MTU
 
 # RFC 7252 section 4.8.
 _ACK_TIMEOUT_MS = const(2_000)
@@ -84,8 +82,7 @@ class Client:
         self._rng = rng
         self._ack_timeout_ms = ack_timeout_ms
         self._max_retransmit = max_retransmit
-        self._lock = asyncio.Lock()
-        self._buf = memoryview(bytearray(_MESSAGE_BYTES))
+        self._buf = memoryview(bytearray(MTU))
         self._writer = coap.Writer(self._buf)
         self._reply = coap.Writer(bytearray(4))
         self._message_id = rng.getrandbits(16)
@@ -95,18 +92,17 @@ class Client:
         self.retransmissions = 0
 
     async def request(self, code, path, content_format=None, payload=b""):
-        """Send one request and return the Response to it.
+        """Send one request and return the Response to it; before that no other may be sent.
 
         code: coap.GET, coap.PUT, …; path: the Uri-Path's segments. NoAnswer if all transmissions
         went unanswered, OSError if the link broke, ValueError if the message is too long.
         """
-        async with self._lock:
-            response = await self._exchange(code, path, content_format, payload, None)
-            if response.protected and response.code == coap.UNAUTHORIZED and response.echo:
-                # RFC 8613 appendix B.1.2: the gateway wants to know that the request is fresh.
-                echo = response.echo
-                response = await self._exchange(code, path, content_format, payload, echo)
-            return response
+        response = await self._exchange(code, path, content_format, payload, None)
+        if response.protected and response.code == coap.UNAUTHORIZED and response.echo:
+            # RFC 8613 appendix B.1.2: the gateway wants to know that the request is fresh.
+            echo = response.echo
+            response = await self._exchange(code, path, content_format, payload, echo)
+        return response
 
     async def _exchange(self, code, path, content_format, payload, echo):
         request = self._context.request()

@@ -21,7 +21,8 @@ an entry [{"id": 1, "tx": 19, "rx": 18}], or pins.
 
 A journal in mode "ram" keeps readings in RTC memory, which resets and deep sleep leave alone, and
 spills to flash. A node whose power has the mode "battery" sleeps between samples, and sends once a
-``send_interval_s``, or while a value moves (fast_change).
+``send_interval_s``, or while a value moves (fast_change); its journal is in mode "ram" unless it
+says otherwise.
 
 ``links`` are in order of preference, several networks for one. Without ``ip`` the network's DHCP
 gives an address, which takes the node about a second each time it joins; ``dns`` is the
@@ -202,32 +203,36 @@ class Channel:
     def settings(self, digits):
         """Return channel.Settings whose values are integers in the last of so many digits."""
         settings = channel.Settings(self._interval_s * 1000)
-        settings.fast_interval_ms = self._fast_interval_s * 1000
-        settings.fast_change = _scaled(self._fast_change, digits)
-        settings.samples = self._samples
-        settings.reduction = self._reduction
-        settings.deadband = _scaled(self._deadband, digits)
-        settings.heartbeat_ms = self._heartbeat_s * 1000
+        # Only what is set: the rest is in the class, and takes no heap.
+        if self._fast_change:
+            settings.fast_interval_ms = self._fast_interval_s * 1000
+            settings.fast_change = _scaled(self._fast_change, digits)
+        if self._samples > 1:
+            settings.samples = self._samples
+            settings.reduction = self._reduction
+        if self._deadband:
+            settings.deadband = _scaled(self._deadband, digits)
+            settings.heartbeat_ms = self._heartbeat_s * 1000
         if self._range:
             settings.least, settings.most = (_scaled(bound, digits) for bound in self._range)
-        settings.calibration = [
-            (_scaled(raw, digits), _scaled(true, digits)) for raw, true in self._calibration
-        ]
-        if len(settings.calibration) == 2:
-            (low, _), (high, _) = settings.calibration
-            if low == high:
+        if self._calibration:
+            points = [
+                (_scaled(raw, digits), _scaled(true, digits)) for raw, true in self._calibration
+            ]
+            if len(points) == 2 and points[0][0] == points[1][0]:
                 raise ConfigError("calibration: its raw values must differ")
+            settings.calibration = tuple(points)
         return settings
 
     def _unit(self, table):
         # The name's own where it has one, else the one given, else that of what is measured.
-        own = metrics.unit(self.name)
+        own = metrics.own_unit(self.name)
         given = table.take("unit", str, "")
         if own and given and given != own:
             raise ConfigError(
                 "{}: {} is reported in {}, not in {}".format(self.path, self.name, own, given)
             )
-        return given or own or metrics.unit(self.quantity)
+        return given or own or metrics.own_unit(self.quantity)
 
     def _check_pairs(self):
         if self._range and not (_is_pair(self._range) and self._range[0] <= self._range[1]):

@@ -14,7 +14,7 @@ import machine
 from micropython import const
 
 _PATH = "crash.txt"
-_BYTES = const(600)
+_BYTES = const(400)
 
 # Doubled with each bad boot, so that a node that can't run neither wears its flash nor floods its
 # links with attempts; less than the watchdog's timeout, as nobody feeds it meanwhile.

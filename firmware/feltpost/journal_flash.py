@@ -3,24 +3,21 @@
 It is a ring of blocks (journal_page). Readings and marks go into the newest block; when that is
 full the oldest is erased and becomes the newest, and what it still kept becomes a gap. Nothing is
 erased before a mark on flash has given it up. docs/durability.md says why each step is where it is.
+How it is found again after a start is in journal_mount.py.
 """
 
 import errno
 
 from micropython import const
 
-from .journal_clocks import Clocks
 from .journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_POWER, GAP_REJECTED, Gaps
 from .journal_page import (
-    BAD,
-    BLANK,
     GOOD,
     MARK_BEGINNING,
     MARK_BEGUN,
     MARK_CLOCK,
     MARK_FREED,
     MARK_LOST,
-    MARK_SKIPPED,
     VOID,
     Header,
     Mark,
@@ -62,10 +59,13 @@ class FlashJournal:
         self._at_end = 0
         self._mark = Mark()
         self._offset_ms = None
-        self._clocks = Clocks(self._pages)
+        # A journal_clocks.Clocks, once it takes one.
+        self._clocks = None
         self._gaps = Gaps(0)
         self.next = 0
-        self._mount(new_number, held)
+        from . import journal_mount
+
+        journal_mount.mount(self, new_number, held)
         self.number = self._header.journal
         self._settle()
 
@@ -115,6 +115,10 @@ class FlashJournal:
         if record.boot == self.boot:
             record.offset_ms = self._offset_ms
         else:
+            if self._clocks is None:
+                from .journal_clocks import Clocks
+
+                self._clocks = Clocks(self._pages)
             record.offset_ms = self._clocks.offset_ms(record.boot, self._at, self._newest)
         return True
 
@@ -159,48 +163,6 @@ class FlashJournal:
             return
         self._mark.set_offset(self.boot, offset_ms)
         self._write_mark(MARK_CLOCK)
-
-    def offset_ms(self):
-        """Return what set_clock() has noted for the boot whose readings are being appended."""
-        return self._offset_ms
-
-    def take_boot(self, boot, offset_ms):
-        """Take what is appended from here on as readings of that boot, no older than the last.
-
-        offset_ms: Unix time less uptime of that boot, None if it is not known.
-        """
-        self.boot = boot
-        self._offset_ms = None
-        if offset_ms is not None:
-            self.set_clock(offset_ms)
-
-    def advance(self, number, gaps):
-        """Go on at a higher number. What lies between was freed elsewhere, or is in those gaps."""
-        if len(self):
-            # What is kept here comes first, so that nothing can have been freed after it.
-            self._skip_lost(number)
-            return
-        start = gaps[0].first if gaps else number
-        if start > self.next:
-            self._gaps.free(start)
-        for gap in gaps:
-            self._gaps.lose(gap.first + gap.count, gap.reason)
-        self.next = number
-        # Its header says it.
-        self._begin()
-
-    def _skip_lost(self, number):
-        # Have the numbers below that one lost with the power. Where they would take more than two
-        # blocks they are left out, and count as unreadable when their turn comes.
-        if number - self.next > 2 * self._pages.slots:
-            self.next = number
-            self._begin()
-        while self.next < number:
-            if not self._room():
-                self._begin()
-            self._pages.void(self._newest, self._readings)
-            self._readings += 1
-            self.next += 1
 
     def spill(self):
         """All readings are on flash already."""
@@ -342,108 +304,3 @@ class FlashJournal:
         if state == VOID:
             return GAP_POWER
         return 0 if state == GOOD else GAP_CORRUPT
-
-    # Mounting.
-
-    def _mount(self, new_number, held):
-        previous = self._newest_two()
-        header = self._header
-        if self._newest < 0:
-            self._format(new_number)
-            return
-        # A caller that holds readings names the oldest of their boots; some may be here already.
-        self.boot = max(self.boot, header.boot)
-        self._gaps = Gaps(header.first)
-        self._gaps.ranges = header.gaps
-        if header.boot == self.boot:
-            self._offset_ms = header.offset_ms
-        self.next = header.base
-        begun = self._replay()
-        held_from = held[1] if held and held[0] == header.journal else None
-        self._scan_readings(held_from)
-        if begun:
-            # Blocks after this one have held readings, and none of them has a header any more.
-            # Their numbers must not be given again.
-            damaged = self._pages.damaged_after(self._newest, self._page)
-            self.next += max(1, damaged) * self._pages.slots
-            if held_from is not None:
-                # The caller knows better.
-                self.next = held_from
-            self._note(MARK_SKIPPED, 0, self.next, 0)
-        elif previous >= 0:
-            # The power may have gone before the one before the newest said so.
-            self._pages.confirm_begun(previous, self._page, self._mark)
-
-    def _newest_two(self):
-        # Load the newest block's header; return the place of the one before it, or -1.
-        header, page = self._header, self._page
-        previous = -1
-        previous_generation = 0
-        for block in range(self._pages.count):
-            if not self._pages.load(block, page):
-                continue
-            if page.generation > header.generation:
-                previous, previous_generation = self._newest, header.generation
-                self._newest = block
-                header, page = page, header
-            elif page.generation > previous_generation:
-                previous, previous_generation = block, page.generation
-        self._header, self._page = header, page
-        return previous
-
-    def _format(self, new_number):
-        self._header.journal = new_number()
-        for block in range(self._pages.count):
-            if self._start(block):
-                self._newest = block
-                self._header, self._page = self._page, self._header
-                return
-        raise OSError(errno.EIO)
-
-    def _replay(self):
-        # Take the newest block's marks; return whether the next block may have been begun.
-        mark = self._mark
-        begun = False
-        while self._marks < self._pages.slots:
-            state = self._pages.read_mark(self._newest, self._marks, self._header.generation, mark)
-            if state == BLANK:
-                break
-            self._marks += 1
-            if state != GOOD:
-                # It may have been BEGUN, which is written only after BEGINNING.
-                begun = begun or self._beginning
-            elif mark.kind == MARK_FREED:
-                self._gaps.free(mark.a)
-            elif mark.kind == MARK_LOST:
-                if mark.a > self.first:
-                    self._gaps.free(mark.a)
-                self._gaps.lose(mark.b, mark.reason)
-            elif mark.kind == MARK_BEGINNING:
-                self._beginning = True
-            elif mark.kind == MARK_BEGUN:
-                begun = True
-            elif mark.kind == MARK_SKIPPED:
-                self.next = mark.a
-                self._beginning = begun = False
-            elif mark.kind == MARK_CLOCK and mark.a == self.boot:
-                self._offset_ms = mark.offset_ms()
-        return begun
-
-    def _scan_readings(self, held_from):
-        state = BLANK
-        while self._readings + self._marks < self._pages.slots:
-            slot = self._readings
-            found = self._pages.state(self._newest, slot, self._header.base + slot)
-            if found == BLANK:
-                break
-            state = found
-            self._readings += 1
-        after = self._header.base + self._readings
-        if state == BAD and held_from is not None and after > held_from:
-            # A reset tore it, and its number is still to be appended: in a new block, as that of
-            # a slot can't change.
-            after -= 1
-        elif state == BAD:
-            # The power went while it was written: its append has not returned.
-            self._pages.void(self._newest, self._readings - 1)
-        self.next = max(self.next, after)

@@ -168,36 +168,6 @@ class Pages:
         """Return the block after that one in the ring."""
         return (block + 1) % self.count
 
-    def damaged_after(self, block, header):
-        """Return how many blocks right after that one have been written but have no good header.
-
-        header is overwritten.
-        """
-        damaged = 0
-        other = self.after(block)
-        while other != block and not self.load(other, header) and not self.blank(other):
-            damaged += 1
-            other = self.after(other)
-        return damaged
-
-    def confirm_begun(self, block, header, mark):
-        """See that a block which said that the next was about to be begun says that it was.
-
-        header and mark are overwritten.
-        """
-        self.load(block, header)
-        last = 0
-        index = 0
-        while index < self.slots:
-            state = self.read_mark(block, index, header.generation, mark)
-            if state == BLANK:
-                break
-            last = mark.kind if state == GOOD else MARK_BEGUN
-            index += 1
-        if last == MARK_BEGINNING and index < self.slots:
-            mark.kind = MARK_BEGUN
-            self.write_mark(block, index, header.generation, mark)
-
     def write(self, block, slot, number, channel, mantissa, form, uptime_ms, boot):
         """Write a reading; return whether it reads back."""
         struct.pack_into(

@@ -188,11 +188,11 @@ class RtcJournal:
     def _open_flash(self, device, new_number):
         if device is None:
             return None
-        from .journal_flash import FlashJournal
+        from .journal_spill import SpillJournal
 
         held = (self.number, self._gaps.first) if self.number else None
         oldest = self._boots[0][0] if self._boots else self.boot
-        return FlashJournal(device, new_number, oldest, held)
+        return SpillJournal(device, new_number, oldest, held)
 
     # Boots.
 

@@ -17,8 +17,12 @@ import asyncio
 
 from micropython import const
 
-# The longest CoAP message (docs/protocol.md, "Requests").
-MTU = const(1024)
+# The longest message that a node sends: a pack or a report, and what is around it. (The longest in
+# docs/protocol.md, "Requests", would take heap that a node needs for other things.)
+MTU = const(704)
+# The longest answer that a gateway gives is a diagnostic text. A longer one is lost, or cut off and
+# then fails its authentication.
+ANSWER_BYTES = const(512)
 
 
 class Entry:

@@ -40,7 +40,7 @@ class SerialLink:
         self._stdin = stdin
         self._stdout = stdout
         self._out = memoryview(bytearray(slip.encoded_bytes(link.MTU)))
-        self._free = [bytearray(link.MTU) for _ in range(_BUFFERS)]
+        self._free = [bytearray(link.ANSWER_BYTES) for _ in range(_BUFFERS)]
         self._decoder = slip.Decoder(self._free.pop())
         self._waiting = []
         self._held = None

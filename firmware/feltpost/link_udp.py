@@ -12,10 +12,6 @@ from . import link
 _SILENT_EARLY = (1, 2, 4, 8)
 _SILENT_LATER = const(16)
 
-# The longest answer that a gateway gives is a diagnostic text. A longer one would be cut off, and
-# then fails its authentication. A whole MTU in one piece is what a heap may not have after weeks.
-_ANSWER_BYTES = const(512)
-
 # What loses this datagram and says nothing about the next: no buffer free just now, or nobody
 # listened at the gateway a moment ago (which is how ICMP tells that its service restarts).
 _LOST = (errno.EAGAIN, errno.ENOMEM, errno.ENOBUFS, errno.ECONNREFUSED)
@@ -43,7 +39,7 @@ class UdpLink:
         self._host = host
         self._port = port
         self._sock = None
-        self._buf = memoryview(bytearray(_ANSWER_BYTES))
+        self._buf = memoryview(bytearray(link.ANSWER_BYTES))
         # Connections in a row in which the gateway was not heard, this one included.
         self._silent = 0
 
@@ -110,7 +106,7 @@ class UdpLink:
         # readinto() would take no memory, but it reads on until its buffer is full or nothing is
         # left, and so joins two datagrams that wait into one.
         try:
-            data = self._socket().recv(_ANSWER_BYTES)
+            data = self._socket().recv(link.ANSWER_BYTES)
         except OSError as error:
             if error.errno not in _LOST:
                 raise

@@ -4,15 +4,10 @@ A Context derives the keys and protects what a client sends and receives. Which 
 belongs to is part of what is authenticated: an answer to another request does not open.
 """
 
-import hashlib
-
 from micropython import const
 
 from . import cbor, ccm
 
-# COSE's number of AES-CCM-16-64-128 (RFC 9053 table 5).
-_ALGORITHM = const(10)
-_KEY_BYTES = const(16)
 _MOST_ID_BYTES = const(7)
 _MOST_PIV_BYTES = const(5)
 # RFC 8613 section 5.4: the Enc_structure, ["Encrypt0", h'', external_aad], up to the last, which is
@@ -28,8 +23,6 @@ _FLAG_KID = const(0x08)
 _FLAG_KID_CONTEXT = const(0x10)
 _FLAGS_RESERVED = const(0xE0)
 _PIV_LENGTH = const(0x07)
-
-_HASH_BLOCK = const(64)
 
 
 class Request:
@@ -69,14 +62,13 @@ class Context:
         self._recipient_id = bytes(recipient_id)
         self._id_context = id_context
         self._sequence = sequence
-        random_key = _hmac(master_salt, master_secret)
-        common_iv = self._derive(random_key, b"", "IV", ccm.NONCE_BYTES)
-        self._sender_iv = _with_id(common_iv, self._sender_id)
-        self._recipient_iv = _with_id(common_iv, self._recipient_id)
-        sender_key = self._derive(random_key, sender_id, "Key", _KEY_BYTES)
-        recipient_key = self._derive(random_key, recipient_id, "Key", _KEY_BYTES)
-        self._sender = ccm.CCM(sender_key, size)
-        self._recipient = ccm.CCM(recipient_key, size, self._sender)
+        from .oscore_keys import Keys
+
+        keys = Keys(master_secret, master_salt, id_context)
+        self._sender_iv = keys.iv(self._sender_id)
+        self._recipient_iv = keys.iv(self._recipient_id)
+        self._sender = ccm.CCM(keys.key(sender_id), size)
+        self._recipient = ccm.CCM(keys.key(recipient_id), size, self._sender)
         self._structure = cbor.Encoder(bytearray(48))
 
     def request(self):
@@ -153,30 +145,6 @@ class Context:
             raise ValueError("OSCORE: bad option")
         return piv
 
-    def _derive(self, random_key, owner_id, kind, length):
-        # RFC 8613 section 3.2.1. One round of HKDF-Expand gives all the bytes that are needed.
-        info = cbor.Encoder(bytearray(96))
-        info.array(5)
-        info.bytes(owner_id)
-        if self._id_context is None:
-            info.null()
-        else:
-            info.bytes(self._id_context)
-        info.int(_ALGORITHM)
-        info.text(kind)
-        info.int(length)
-        return _hmac(random_key, bytes(info.view()) + b"\x01")[:length]
-
-
-def _with_id(common_iv, owner_id):
-    # RFC 8613 section 5.2: the part of the nonce that is the same in all of an owner's messages.
-    iv = bytearray(common_iv)
-    iv[0] ^= len(owner_id)
-    start = 1 + _MOST_ID_BYTES - len(owner_id)
-    for i, byte in enumerate(owner_id):
-        iv[start + i] ^= byte
-    return iv
-
 
 def _nonce(iv, piv):
     nonce = bytearray(iv)
@@ -184,15 +152,3 @@ def _nonce(iv, piv):
     for i in range(len(piv)):
         nonce[start + i] ^= piv[i]
     return nonce
-
-
-def _hmac(key, data):
-    # HMAC-SHA-256, RFC 2104. OSCORE's keys and salts are shorter than a block.
-    if len(key) > _HASH_BLOCK:
-        raise ValueError("OSCORE: key or salt too long")
-    key = key + bytes(_HASH_BLOCK - len(key))
-    inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in key))
-    inner.update(data)
-    outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in key))
-    outer.update(inner.digest())
-    return outer.digest()

@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-import time
 
 from micropython import const
 
@@ -16,6 +15,9 @@ _RETRY_MOST_MS = const(300_000)
 
 # All samples that make one value are taken within this, the slowest sensor's many times over.
 _ROUND_MS = const(600_000)
+
+# Of its interval, a sample may be so much early and stand for the one that is due.
+_EARLY_SHIFT = const(4)
 
 # What is kept through deep sleep: fault code and failures, then for each channel when it is due.
 _STATE = "<BB"
@@ -40,8 +42,8 @@ class Sampler:
         self._clock = clock
         self._log = log
         self._values = [0] * len(sensor.CHANNELS)
-        # By the same index: the ticks at which the channel wants its next sample.
-        self._due_ms = [time.ticks_ms()] * len(channels)
+        # By the same index: the uptime at which the channel wants its next sample.
+        self._due_ms = [clock.uptime_ms()] * len(channels)
         self._fault = fault
         self._started = False
         # What was told of the sensor: the code of its fault, and how often it failed in a row.
@@ -89,13 +91,8 @@ class Sampler:
 
     def wait_ms(self):
         """Return in how many milliseconds the next channel is due; below 0: so long ago."""
-        now_ms = time.ticks_ms()
-        waits_ms = [
-            time.ticks_diff(self._due_ms[i], now_ms)
-            for i, channel in enumerate(self._channels)
-            if channel
-        ]
-        return min(waits_ms)
+        dues_ms = [self._due_ms[i] for i, channel in enumerate(self._channels) if channel]
+        return min(dues_ms) - self._clock.uptime_ms()
 
     def moving(self):
         """Tell whether a channel is followed at its fast interval."""
@@ -113,11 +110,11 @@ class Sampler:
 
     def state(self):
         """Return what restore() needs after a deep sleep."""
-        now_ms = time.ticks_ms()
+        now_ms = self._clock.uptime_ms()
         data = bytearray(struct.pack(_STATE, self._code, min(self._failures, 255)))
         for i, channel in enumerate(self._channels):
             if channel:
-                data += struct.pack(_DUE, time.ticks_diff(self._due_ms[i], now_ms))
+                data += struct.pack(_DUE, self._due_ms[i] - now_ms)
                 data += channel.state()
         return data
 
@@ -125,20 +122,19 @@ class Sampler:
         """Take over what state() gave so long ago, from the start of data; return the rest."""
         self._code, self._failures = struct.unpack_from(_STATE, data)
         data = data[_STATE_BYTES:]
+        then_ms = self._clock.uptime_ms() - elapsed_ms
         for i, channel in enumerate(self._channels):
             if channel:
                 (wait_ms,) = struct.unpack_from(_DUE, data)
-                self._due_ms[i] = time.ticks_add(time.ticks_ms(), wait_ms - elapsed_ms)
+                self._due_ms[i] = then_ms + wait_ms
                 data = channel.restore(data[_DUE_BYTES:])
         return data
 
     def _due(self):
         # Which channels want a sample now.
-        now_ms = time.ticks_ms()
+        now_ms = self._clock.uptime_ms()
         return [
-            i
-            for i, channel in enumerate(self._channels)
-            if channel and time.ticks_diff(self._due_ms[i], now_ms) <= 0
+            i for i, channel in enumerate(self._channels) if channel and self._due_ms[i] <= now_ms
         ]
 
     def _take(self, due):
@@ -150,7 +146,7 @@ class Sampler:
             channel = self._channels[i]
             if self._values[i] is None:
                 due.remove(i)
-                self._plan(i)
+                self._plan(i, uptime_ms)
                 continue
             channel.add(self._values[i])
             if channel.full():
@@ -159,30 +155,33 @@ class Sampler:
                     form = self._sensor.CHANNELS[i][1] | channel.marks << 4
                     self._journal.append(channel.index, channel.value, form, uptime_ms)
                     kept = True
-                self._plan(i)
+                self._plan(i, uptime_ms)
         return kept
 
-    def _plan(self, i):
-        # From when it was due, not from now, so that intervals don't stretch; unless it is late by
-        # more than one, which is then left out.
-        now_ms = time.ticks_ms()
-        due_ms = time.ticks_add(self._due_ms[i], self._channels[i].interval_ms())
-        self._due_ms[i] = due_ms if time.ticks_diff(due_ms, now_ms) > 0 else now_ms
+    def _plan(self, i, now_ms):
+        # The next multiple of the interval after it was due, in uptime: so intervals don't stretch,
+        # and channels are sampled together again after one had a fault or was followed faster.
+        # Unless it is late by more than one interval, which is then left out.
+        interval_ms = self._channels[i].interval_ms()
+        # A timer may have been a little early.
+        due_ms = self._due_ms[i] + (interval_ms >> _EARLY_SHIFT)
+        self._due_ms[i] = max(now_ms, due_ms - due_ms % interval_ms + interval_ms)
 
     def _put_off(self):
         # All channels of the sensor: what one of them can't have the others can't either.
         pause_ms = min(_RETRY_FIRST_MS << min(self._failures, 10), _RETRY_MOST_MS)
         self._failures += 1
-        again_ms = time.ticks_add(time.ticks_ms(), pause_ms)
+        now_ms = self._clock.uptime_ms()
+        again_ms = now_ms + pause_ms
         for i, channel in enumerate(self._channels):
             if channel:
                 channel.forget()
-                if time.ticks_diff(self._due_ms[i], again_ms) >= 0:
+                if self._due_ms[i] >= again_ms:
                     continue
                 if pause_ms > self.retry_most_ms:
                     # There is nothing to follow at a fast interval.
                     channel.calm()
-                    self._plan(i)
+                    self._plan(i, now_ms)
                 else:
                     self._due_ms[i] = again_ms
 

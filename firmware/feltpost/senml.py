@@ -7,13 +7,10 @@ bytes are the same on a board with single-precision floats and on one with doubl
 
 from micropython import const
 
-from . import cbor, metrics
+from . import cbor
 
 # RFC 8428 table 4.
 _BASE_TIME = const(-3)
-_NAME = const(0)
-_UNIT = const(1)
-_VALUE = const(2)
 _TIME = const(6)
 
 # Ours: docs/protocol.md, "Marks".
@@ -28,9 +25,6 @@ _ARRAY_HEAD = const(0x80)
 # What a base time of our century takes: label and a 32-bit unsigned integer.
 _BASE_TIME_BYTES = const(6)
 
-# The labels of name, unit and value, and the heads of two strings.
-_LABELS_BYTES = const(7)
-
 _POWERS = (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 
 
@@ -40,8 +34,6 @@ class Pack:
     def __init__(self, buf):
         self._buf = buf
         self._encoder = cbor.Encoder(buf)
-        # What is the same in all records of a channel, encoded once: by name, (unit, pairs, bytes).
-        self._channels = {}
         self.begin()
 
     def begin(self):
@@ -53,12 +45,11 @@ class Pack:
         self._sharing = 0
         self.count = 0
 
-    def add(self, name, unit, mantissa, digits, time_s, marks=0):
+    def add(self, fields, mantissa, digits, time_s, marks=0):
         """Add the reading mantissa / 10**digits; return False, with nothing written, if full.
 
-        name: a metric or channel name; unit: SenML's, None or the metric's own is left out;
-        mantissa: 32 bits signed; digits: 0 to 6; time_s: whole Unix seconds; marks: the bits of
-        docs/protocol.md, "Marks", 0 to 7.
+        fields: what metrics.fields() returned for its channel; mantissa: 32 bits signed; digits: 0
+        to 6; time_s: whole Unix seconds; marks: the bits of docs/protocol.md, "Marks", 0 to 7.
         """
         if self.count == _MOST_RECORDS:
             return False
@@ -75,8 +66,8 @@ class Pack:
         if set_base:
             base_s = time_s
         try:
-            _, pairs, same = self._channel(name, unit)
-            encoder.map(pairs + (set_base or time_s != base_s) + (marks != 0))
+            # Name, value, and a unit if that is what the fields begin with.
+            encoder.map(2 + fields[0] + (set_base or time_s != base_s) + (marks != 0))
             if set_base:
                 encoder.int(_BASE_TIME)
                 encoder.int(time_s)
@@ -86,7 +77,7 @@ class Pack:
             if marks:
                 encoder.text(_MARKS)
                 encoder.int(marks)
-            encoder.encoded(same)
+            encoder.encoded(fields)
             _number(encoder, mantissa, digits)
         except cbor.Full:
             encoder.pos = start
@@ -101,25 +92,6 @@ class Pack:
         """Return the pack, as a memoryview that holds until the next begin()."""
         self._buf[0] = _ARRAY_HEAD | self.count
         return self._encoder.view()
-
-    def _channel(self, name, unit):
-        # Name, unit where it isn't the metric's own, and the value's label, which goes last.
-        entry = self._channels.get(name)
-        if entry is None or entry[0] != unit:
-            wire_name = metrics.wire_name(name)
-            wire_unit = b"" if unit is None or unit == metrics.unit(name) else unit.encode()
-            fields = cbor.Encoder(bytearray(_LABELS_BYTES + len(wire_name) + len(wire_unit)))
-            fields.int(_NAME)
-            fields.text(wire_name)
-            pairs = 2
-            if wire_unit:
-                fields.int(_UNIT)
-                fields.text(wire_unit)
-                pairs = 3
-            fields.int(_VALUE)
-            entry = (unit, pairs, bytes(fields.view()))
-            self._channels[name] = entry
-        return entry
 
 
 def _time_bytes(delta_s):

@@ -54,7 +54,7 @@ _PACK_RECORDS = const(23)
 
 
 class Uplink:
-    """The task that empties the journal. channels: pairs (name, unit or None) by channel index.
+    """The task that empties the journal. channels: metrics.fields() by channel index.
 
     links: the links.Links to the gateway. ``report``: a report.Report that
     the gateway is yet to get, or None. Since boot: ``retries`` counts exchanges that failed,
@@ -197,11 +197,11 @@ class Uplink:
         number = first
         last = min(self._journal.next, first + self._records_most)
         while number < last and self._journal.read(number, record):
-            name, unit = self._channels[record.channel]
+            fields = self._channels[record.channel]
             time_s, marks = self._time(record)
             digits = record.form & 15
             marks |= record.form >> 4
-            if not self._pack.add(name, unit, record.mantissa, digits, time_s, marks):
+            if not self._pack.add(fields, record.mantissa, digits, time_s, marks):
                 break
             number += 1
         return number - first

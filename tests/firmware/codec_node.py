@@ -7,7 +7,7 @@ name of the exception.
 import sys
 from binascii import hexlify, unhexlify
 
-from feltpost import cbor, ccm, coap, oscore, senml, slip
+from feltpost import cbor, ccm, coap, metrics, oscore, senml, slip
 
 _SIZE = 1024
 _CONTEXT = oscore.Context(bytes(16), b"\x01", b"")
@@ -17,7 +17,7 @@ _DECODER = slip.Decoder(bytearray(_SIZE))
 
 def number(mantissa, digits):
     pack = senml.Pack(bytearray(64))
-    pack.add("n", None, int(mantissa), int(digits), 0)
+    pack.add(metrics.fields("n", None), int(mantissa), int(digits), 0)
     # Array, map, bt 0, n "n", and the value's label.
     return bytes(pack.end())[8:]
 

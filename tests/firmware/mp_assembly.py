@@ -83,9 +83,10 @@ I2C = [{"id": 0, "scl": 22, "sda": 21}]
 SCD41 = {"driver": "scd41", "interval_s": 60, "channels": {"co2": "co2"}}
 
 
-def assembled(sensors, i2c=I2C):
+def assembled(sensors, i2c=I2C, power="mains"):
     """Return how many samplers there are, what is wrong, and the names of channels."""
     value = {"links": [{"kind": "serial"}], "i2c": i2c, "sensors": sensors}
+    value["power"] = {"mode": power}
     settings = Config("x.json", value)
     table = ChannelTable()
     samplers = Assembly(settings, table, None, None, None).samplers()
@@ -128,6 +129,14 @@ def test_what_is_wrong_stops_nothing_else():
 def test_a_pin_that_the_board_lacks_is_told():
     count, problems, _ = assembled([SCD41], [{"id": 0, "scl": 50, "sda": 21}])
     check.equal((count, problems), (0, ["x.json.sensors[0]: invalid pin"]))
+
+
+def test_what_counts_all_the_time_has_no_place_on_a_battery():
+    door = but(driver="contact", pin=26, channels={"contact": "contact"})
+    count, problems, _ = assembled([door, SCD41], power="battery")
+    check.equal(count, 1)
+    text = "x.json.sensors[0].driver: contact counts all the time; a node on a battery sleeps"
+    check.equal(problems, [text])
 
 
 def test_two_of_a_kind_need_names():

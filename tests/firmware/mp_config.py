@@ -46,7 +46,7 @@ def test_good():
     check.equal([link.kind for link in settings.links], ["serial", "udp"])
     check.equal(settings.links[1].port, 5683)
     co2 = settings.sensors[0].channels[0].settings(0)
-    check.equal((co2.interval_ms, co2.samples, co2.calibration), (60_000, 1, []))
+    check.equal((co2.interval_ms, co2.samples, co2.calibration), (60_000, 1, ()))
     check.equal(settings.problems, [])
     check.equal(settings.sensors[0].name, "scd41")
     check.equal(settings.sensors[0].options.number("bus", 0, 7), 0)
@@ -127,7 +127,7 @@ def test_channel_settings_are_scaled_to_the_digits():
     check.equal((made.samples, made.reduction), (3, "median"))
     check.equal((made.deadband, made.heartbeat_ms), (10, 7_200_000))
     check.equal((made.least, made.most), (-150, 4000))
-    check.equal(made.calibration, [(0, 25), (10_000, 9_950)])
+    check.equal(made.calibration, ((0, 25), (10_000, 9_950)))
     settings["sensors"][0]["channels"]["co2"]["calibration"] = [[1, 2], [1.001, 3]]
     channel = config.Config(PATH, settings).sensors[0].channels[0]
     error = check.raises(config.ConfigError, channel.settings, 2)

@@ -61,7 +61,7 @@ def test_of_a_long_one_the_end_is_kept_in_whole_characters():
     for length in range(400, 404):
         node.restart("x" * (length % 4) + "æ" * length)
         data = crash.kept()
-        check.equal(599 <= len(data) <= 600, True, len(data))
+        check.equal(399 <= len(data) <= 400, True, len(data))
         check.equal(data.decode().endswith("æ\n"), True)
         crash.forget()
 

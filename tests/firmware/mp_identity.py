@@ -38,7 +38,7 @@ class Esp32:
 sys.modules["esp32"] = Esp32
 
 import check  # noqa: E402
-from feltpost import identity  # noqa: E402
+from feltpost import identity, reserve  # noqa: E402
 from feltpost.channel_table import ChannelTable  # noqa: E402
 from feltpost.retained import Retained  # noqa: E402
 
@@ -188,7 +188,7 @@ def test_the_channel_table_is_bounded():
 
 def test_the_last_numbers_are_not_reached():
     Nvs.stored["ssn"] = 0x7FFFFFFF - 100
-    check.raises(identity.Exhausted, boot().sequence.next)
+    check.raises(reserve.Exhausted, boot().sequence.next)
 
 
 def test_without_a_key():

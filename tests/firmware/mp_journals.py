@@ -28,8 +28,9 @@ from feltpost.retained import Retained  # noqa: E402
 class Settings:
     journal_readings = 50
 
-    def __init__(self, mode):
+    def __init__(self, mode, battery=False):
         self.journal_mode = mode
+        self.battery = battery
 
 
 class Dying(Nor):
@@ -63,11 +64,13 @@ class Node:
         Partition.found = [self.chip]
         self.boot = 0
 
-    def open(self, mode):
+    def open(self, mode, battery=False):
         self.boot += 1
         retained = Retained(self.rtc.memory)
         identity = Identity(retained)
-        return open_journal(identity, Settings(mode), retained, self.boot, FAULT, self._log)
+        return open_journal(
+            identity, Settings(mode, battery), retained, self.boot, FAULT, self._log
+        )
 
     def _log(self, text, *values):
         self.lines.append(text.format(*values))
@@ -153,6 +156,13 @@ def test_without_a_partition():
     check.equal(node.open("flash").number, 1)
     fill(node.open("ram"), (5,))
     check.equal(sent(node.open("ram")), [(2, 0, 5)])
+
+
+def test_without_a_partition_a_node_that_sleeps_uses_rtc_memory_all_the_same():
+    node = Node()
+    Partition.found = []
+    fill(node.open("flash", battery=True), (5,))
+    check.equal(sent(node.open("flash", battery=True)), [(1, 0, 5)])
 
 
 def test_a_partition_that_cant_be_used_is_told():

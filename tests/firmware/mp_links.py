@@ -3,9 +3,9 @@
 import asyncio
 
 import check
-from feltpost import links as links_module
+from feltpost import links_opening
 from feltpost.link_udp import UdpLink
-from feltpost.links import Links
+from feltpost.links_sleeping import SleepingLinks
 from feltpost.wifi import Network, rssi
 
 GOT_IP = 1010
@@ -39,7 +39,7 @@ class Node:
     def __init__(self, *names):
         self.now_ms = 1_000
         self.made = [Link(name, self) for name in names]
-        self.links = Links(Client(), self.made, lambda: self.now_ms)
+        self.links = SleepingLinks(Client(), self.made, lambda: self.now_ms)
 
     def exchange(self):
         """Open and use a link; return its name, or with a "-" before it that of one that failed."""
@@ -195,7 +195,7 @@ class Entry:
 
 
 def test_the_serial_link_is_handed_out_to_be_run():
-    made, serial = links_module.open_links([Entry()], None, lambda: 0)
+    made, serial = links_opening.open_links([Entry()], None, lambda: 0)
     check.equal(made.client.link is serial, True)
     check.equal(serial.name, "serial")
 

@@ -10,6 +10,8 @@ BASE_TIME, NAME, UNIT, VALUE, TIME = -3, 0, 1, 2, 6
 # RFC 8428 section 5.1.3's readings of current, as section 6's example has them in CBOR.
 START_S = 1276020076
 CURRENTS = ((-5, 12, 1), (-4, 13, 1), (-3, 14, 1), (-2, 15, 1), (-1, 16, 1), (0, 17, 1))
+TEMPERATURE = metrics.fields("temperature", "Cel")
+CO2 = metrics.fields("co2", "ppm")
 
 
 def resolve(pack):
@@ -26,7 +28,7 @@ def resolve(pack):
 def filled(readings, size=512):
     pack = senml.Pack(bytearray(size))
     for reading in readings:
-        check.equal(pack.add(*reading), True, reading)
+        check.equal(pack.add(metrics.fields(*reading[:2]), *reading[2:]), True, reading)
     check.equal(pack.count, len(readings))
     return bytes(pack.end())
 
@@ -41,7 +43,7 @@ def test_rfc_8428_example():
     for i, got in enumerate(resolved):
         name, unit, mantissa, digits, time_s = readings[i]
         wire_name = metrics.wire_name(name).decode()
-        own_unit = None if unit == metrics.unit(name) else unit
+        own_unit = None if unit == metrics.own_unit(name) else unit
         check.equal((got[0], got[1], got[3]), (wire_name, own_unit, time_s))
         # Half the step of a binary16 of this size at most.
         check.equal(abs(got[2] - mantissa / 10**digits) <= 0.03125, True, got)
@@ -124,8 +126,8 @@ def test_names_and_units():
     )
     resolved = resolve(filled([reading for reading, _ in readings]))
     check.equal([record[:2] for record in resolved], [expected for _, expected in readings])
-    check.equal(metrics.unit("co2.room-2"), "ppm")
-    check.equal(metrics.unit("windSpeed"), None)
+    check.equal(metrics.own_unit("co2.room-2"), "ppm")
+    check.equal(metrics.own_unit("windSpeed"), None)
 
 
 def test_full():
@@ -133,7 +135,7 @@ def test_full():
     counts = []
     for size in range(12, 140):
         pack = senml.Pack(bytearray(size))
-        while pack.add("temperature", "Cel", -1234567, 3, 1763799000 + 60 * pack.count):
+        while pack.add(TEMPERATURE, -1234567, 3, 1763799000 + 60 * pack.count):
             pass
         check.equal(len(cbor.decode(tagless(pack.end()))), pack.count)
         check.equal(len(pack.end()) <= size, True)
@@ -150,8 +152,8 @@ def tagless(pack):
 def test_most_records():
     pack = senml.Pack(bytearray(1024))
     for _ in range(23):
-        check.equal(pack.add("co2", "ppm", 1, 0, 1763799000), True)
-    check.equal(pack.add("co2", "ppm", 1, 0, 1763799000), False)
+        check.equal(pack.add(CO2, 1, 0, 1763799000), True)
+    check.equal(pack.add(CO2, 1, 0, 1763799000), False)
     check.equal(len(resolve(pack.end())), 23)
     pack.begin()
     check.equal((pack.count, bytes(pack.end())), (0, b"\x80"))

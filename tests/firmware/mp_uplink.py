@@ -3,12 +3,12 @@
 import asyncio
 
 import check
-from feltpost import cbor
+from feltpost import cbor, metrics
 from feltpost.client import NoAnswer
 from feltpost.clock import Clock
 from feltpost.journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_REJECTED
 from feltpost.journal_ram import RamJournal
-from feltpost.links import Links
+from feltpost.links_sleeping import SleepingLinks
 from feltpost.log import Log
 from feltpost.uplink import Uplink
 
@@ -79,9 +79,9 @@ class Node:
         self.links = [Link() for _ in range(links)]
         clock = Clock()
         self.uplink = Uplink(
-            Links(self.gateway, self.links, clock.uptime_ms),
+            SleepingLinks(self.gateway, self.links, clock.uptime_ms),
             self.journal,
-            [("temperature", "Cel")],
+            [metrics.fields("temperature", "Cel")],
             clock,
             Log(self.lines.append),
         )

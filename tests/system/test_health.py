@@ -4,6 +4,7 @@ import asyncio
 import math
 import shutil
 import sqlite3
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,20 +22,24 @@ HOUR_S = 3600
 INTERVAL_S = 300
 WAIT_S = 60
 
-# Goes before the node's main.py: its light sensor does, as often as the file "fault" on the board
-# says, what that names.
+# Goes before the node's main.py: its light sensor does, as often as the board's NVS says, what that
+# names.
 FAULTY = """
-import asyncio, os, time
+import asyncio, esp32, time
 from feltpost import sensor_bh1750
 
 def _fault():
-    if "fault" not in os.listdir():
+    faults = esp32.NVS("fault")
+    try:
+        left = faults.get_i32("times")
+    except OSError:
         return None
-    with open("fault") as file:
-        kind, left = file.read().split()
-    with open("fault", "w") as file:
-        file.write("{} {}".format(kind, int(left) - 1))
-    return kind if int(left) > 0 else None
+    if left <= 0:
+        return None
+    faults.set_i32("times", left - 1)
+    faults.commit()
+    kind = bytearray(8)
+    return kind[: faults.get_blob("kind", kind)].decode()
 
 async def _sample(self, values, sample=sensor_bh1750.Bh1750.sample):
     kind = _fault()
@@ -61,7 +66,9 @@ def faulty(tmp_path_factory):
 
 
 def fault(board, kind, times=1):
-    (board.folder / "flash" / "fault").write_text(f"{kind} {times}")
+    board.nvs.put("fault/kind", kind.encode())
+    board.nvs.put("fault/times", struct.pack("<i", times))
+    board.nvs.commit()
 
 
 def reports(running, node=1):

@@ -77,7 +77,7 @@ def test_twelve_readings_stay_within_the_budgets_that_no_machine_changes(
 def test_an_hour_fits_the_heap_and_takes_one_round_trip_a_set(
     narrow: Interpreter, tmp_path: Path
 ) -> None:
-    hour = asyncio.run(node_day.run(tmp_path / "run", heap_kib=96, hours=1))
+    hour = asyncio.run(node_day.run(node_day.INDOOR_CLIMATE, tmp_path / "run", 96, 1))
     assert (hour.failure, hour.hours) == ("", 1)
     assert (hour.traffic.sets, hour.traffic.requests) == (60, 60)
     assert 100 < hour.traffic.octets / hour.traffic.sets <= 210
@@ -88,6 +88,6 @@ def test_an_hour_fits_the_heap_and_takes_one_round_trip_a_set(
 def test_a_heap_that_is_too_small_is_told_as_the_reason(
     narrow: Interpreter, tmp_path: Path
 ) -> None:
-    hour = asyncio.run(node_day.run(tmp_path / "run", heap_kib=40, hours=1))
+    hour = asyncio.run(node_day.run(node_day.INDOOR_CLIMATE, tmp_path / "run", 40, 1))
     assert "MemoryError" in hour.failure
     assert hour.hours == 0
