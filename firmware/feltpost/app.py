@@ -22,7 +22,7 @@ def run():
     cause = machine.reset_cause()
     retained = Retained(machine.RTC().memory, cause != machine.PWRON_RESET)
     boots = Boots(retained, cause)
-    node = watchdog = None
+    node = watchdog = start = None
     try:
         wanted = _wanted(retained, log)
         if not wanted:
@@ -41,6 +41,9 @@ def run():
     except Exception as error:  # noqa: BLE001 - whatever it is, the board must come back
         if node:
             node.close()
+        # The error may be that the heap is full: what filled it makes room for what keeps it.
+        wanted = start = node = None
+        asyncio.new_event_loop()
         _restart(error, boots, log)
     finally:
         # Whatever ended it, the prompt must be usable.

@@ -69,6 +69,8 @@ class Channel:
     _kept: "int | None" = None
     _kept_ms = 0
     _calm = _CALM_SAMPLES
+    # Raw values, where several make one.
+    _raw: list = []
 
     def __init__(self, index, settings):
         self.index = index
@@ -76,18 +78,25 @@ class Channel:
         # After accept(): the value to journal, and its marks.
         self.value = 0
         self.marks = 0
-        self._raw = []
+        self._full = False
+        if settings.samples != 1:
+            self._raw = []
 
     def add(self, raw):
         """Take one raw value in."""
-        self._raw.append(raw)
+        if self.settings.samples == 1:
+            self.value = raw
+            self._full = True
+        else:
+            self._raw.append(raw)
 
     def full(self):
         """Tell whether there are as many raw values as make one."""
-        return len(self._raw) >= self.settings.samples
+        return self._full or len(self._raw) >= self.settings.samples
 
     def forget(self):
         """Drop raw values that did not become one: the sensor failed in between."""
+        self._full = False
         self._raw.clear()
 
     def calm(self):
@@ -97,8 +106,11 @@ class Channel:
     def accept(self, uptime_ms):
         """Make one value of the raw ones; return whether it is to be kept as a reading."""
         settings = self.settings
-        value = _calibrated(REDUCTIONS[settings.reduction](self._raw), settings.calibration)
-        self._raw.clear()
+        value = self.value
+        if settings.samples != 1:
+            value = REDUCTIONS[settings.reduction](self._raw)
+        self.forget()
+        value = _calibrated(value, settings.calibration)
         self._watch(value)
         self.value = value
         self.marks = 0

@@ -5,7 +5,6 @@ it waits are most likely the same, and each would be a write to flash.
 """
 
 import gc
-import io
 import os
 import sys
 import time
@@ -14,7 +13,9 @@ import machine
 from micropython import const
 
 _PATH = "crash.txt"
+# What of its end is told. In os.stat(), the place of a file's size.
 _BYTES = const(400)
+_SIZE = const(6)
 
 # Doubled with each bad boot, so that a node that can't run neither wears its flash nor floods its
 # links with attempts; less than the watchdog's timeout, as nobody feeds it meanwhile.
@@ -30,11 +31,12 @@ def restart(error, boots, log):
     """
     gc.collect()
     try:
-        stream = io.StringIO()
-        sys.print_exception(error, stream)
-        text = stream.getvalue()
-        log(text)
-        keep(text, boots)
+        log("crashed: {}", repr(error))
+        if _is_first(boots):
+            # Straight into the file: the heap may have no room for it.
+            with open(_PATH, "w") as file:
+                sys.print_exception(error, file)
+            log(str(kept(), "utf-8"))
     except (MemoryError, OSError) as failure:
         # Better a reset without a traceback than none.
         log("traceback can't be kept: {}", repr(failure))
@@ -49,26 +51,36 @@ def restart(error, boots, log):
 
 
 def keep(text, boots):
-    """Write the end of text to flash, or count it where an earlier one waits for the gateway."""
-    if kept() is not None:
-        boots.count_crash()
-        return
-    data = text.encode()
-    start = max(0, len(data) - _BYTES)
-    # The last lines say most. Whole characters only: those that begin with 0b10 are inside one.
-    while start < len(data) and data[start] & 0xC0 == 0x80:
-        start += 1
-    with open(_PATH, "wb") as file:
-        file.write(data[start:])
+    """Write text to flash, or count it where an earlier one waits for the gateway."""
+    if _is_first(boots):
+        with open(_PATH, "w") as file:
+            file.write(text)
 
 
 def kept():
-    """Return the text that waits for the gateway, as UTF-8 bytes, or None."""
+    """Return the end of the text that waits for the gateway, as UTF-8 bytes, or None."""
     try:
+        size = os.stat(_PATH)[_SIZE]
         with open(_PATH, "rb") as file:
-            return file.read()
+            # The last lines say most.
+            file.seek(max(0, size - _BYTES))
+            data = file.read()
     except OSError:
         return None
+    # Whole characters only: bytes that begin with 0b10 are inside one.
+    start = 0
+    while start < len(data) and data[start] & 0xC0 == 0x80:
+        start += 1
+    return data[start:]
+
+
+def _is_first(boots):
+    try:
+        os.stat(_PATH)
+    except OSError:
+        return True
+    boots.count_crash()
+    return False
 
 
 def forget():

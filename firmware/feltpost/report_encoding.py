@@ -20,6 +20,9 @@ _SAFE = const(6)
 # With CoAP and OSCORE around it, well within one message.
 _BYTES = const(640)
 _PROBLEM_BYTES = const(120)
+# What is in every report takes less: versions, a board's text of so many bytes at most, numbers,
+# and the heads of the others.
+_FIXED_BYTES = const(208)
 # What the uptime takes, which report.py adds; and what an array of problems takes beside it: key,
 # its head, and the head of each.
 _UPTIME_BYTES = const(6)
@@ -32,7 +35,10 @@ def encode(boots, board, problems):
     and whether a traceback is in it.
     """
     traceback = _traceback(boots.crashes)
-    encoder = cbor.Encoder(bytearray(_BYTES))
+    # Most reports are short, and a long buffer is hard to find in a heap that is nearly full.
+    room = _FIXED_BYTES + len(traceback or b"") + (_PROBLEM_BYTES + _TEXT_BYTES) * len(problems)
+    room = min(room, _BYTES)
+    encoder = cbor.Encoder(bytearray(room))
     encoder.map(4 + (boots.cause != 0) + bool(problems) + bool(traceback) + boots.safe)
     encoder.int(_VERSION)
     encoder.text(VERSION)
@@ -51,7 +57,7 @@ def encode(boots, board, problems):
         encoder.text(traceback)
     if problems:
         encoder.int(_PROBLEMS)
-        _texts(encoder, problems)
+        _texts(encoder, problems, room)
     return bytes(encoder.view()), bool(traceback)
 
 
@@ -61,9 +67,9 @@ def _traceback(more):
     return text + "\n{} more crashes since".format(more).encode() if text and more else text
 
 
-def _texts(encoder, problems):
+def _texts(encoder, problems, room):
     texts = []
-    left = _BYTES - encoder.pos - _ARRAY_BYTES - _UPTIME_BYTES
+    left = room - encoder.pos - _ARRAY_BYTES - _UPTIME_BYTES
     for problem in problems:
         text = _cut(problem)
         left -= len(text) + _TEXT_BYTES

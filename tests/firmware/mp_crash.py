@@ -42,7 +42,7 @@ def test_the_traceback_survives_and_goes_once_it_is_forgotten():
     node.restart("the sensor's fault")
     text = crash.kept().decode()
     check.equal("in broken" in text and text.endswith("ValueError: the sensor's fault\n"), True)
-    check.equal(node.lines[0], text, "and it is on the console")
+    check.equal(node.lines[1], text, "and it is on the console")
     crash.forget()
     check.equal(crash.kept(), None)
     crash.forget()
