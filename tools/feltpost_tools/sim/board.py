@@ -17,6 +17,7 @@ from feltpost_gateway import slipmux
 from feltpost_tools.sim import channel
 from feltpost_tools.sim.air import Air
 from feltpost_tools.sim.channel import Kind
+from feltpost_tools.sim.chipflash import BOOTLOADER, ChipFlash, NotBootable, micropython
 from feltpost_tools.sim.clock import monotonic_us
 from feltpost_tools.sim.console import SerialLine
 from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash, PowerCut
@@ -26,17 +27,27 @@ from feltpost_tools.sim.lines import Line
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.parts import Part
 from feltpost_tools.sim.radio import Radio
+from feltpost_tools.sim.rom import Loader
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 
 _TICKS_PERIOD = 1 << 30
 _CTRL_C = 0x03
-# What the shims and the prompt take of the heap (22.5 kB without asyncio, 32-bit); on a board the
+_NO_INTERRUPT = -1
+# What the shims and the prompt take of the heap (30 kB without asyncio, 32-bit); on a board the
 # like is in flash. It is given on top, so that heap_kib means what it means on a board.
-_SHIMS_KIB = 22
+_SHIMS_KIB = 29
 _CHUNK = 65_536
 
-_JOURNAL_PARTITION = b"journal"
+_JOURNAL_PARTITION = "journal"
+
+# The date at which a board without battery starts, 2000-01-01, Unix time.
+_POWER_ON_MS = 946_684_800_000
+
+# How soon a Ctrl-C that came while the file system was at work comes again.
+_AGAIN_S = 0.02
+# How soon a chip that can't start tries again; its watchdog takes that long.
+_LOOP_S = 0.3
 
 # Exit codes with which a board asks for a soft reset, see shims/boot.py.
 _SOFT_RESET = 64
@@ -84,10 +95,12 @@ class _Restart:
 
 
 class Board:
-    """A board in its folder: file system in ``flash/``, NVS in ``nvs.json``, logs beside them.
+    """A board in its folder: its flash in ``chip.flash``, NVS in ``nvs.json``, logs beside them.
 
-    It takes part in a World's clock from power_on() to power_off(), deep sleep included. RTC
-    memory and the time of day go on as long as it has power.
+    It comes with MicroPython in its flash and an empty file system. NVS is apart from the flash,
+    but goes when its place there is erased. The board takes part in a World's clock from power_on()
+    to power_off(), deep sleep included. RTC memory and the time of day go on as long as it has
+    power.
     """
 
     def __init__(
@@ -103,9 +116,12 @@ class Board:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.nvs = Nvs(folder / "nvs.json")
-        self.flash: NorFlash | None = None
-        if hardware.journal_blocks:
-            self.flash = NorFlash(folder / "journal.flash", hardware.journal_blocks)
+        new = not (folder / "chip.flash").exists()
+        self.chip = ChipFlash(folder, hardware.journal_blocks)
+        if new:
+            version = ".".join(map(str, interpreter.version))
+            self.chip.put(BOOTLOADER, micropython(version, hardware.journal_blocks))
+        self.flash: NorFlash | None = self.chip.journal if hardware.journal_blocks else None
         self.rtc = RtcMemory()
         self.line = SerialLine(folder / "tty", self._from_line)
         self.air: Air | None = None
@@ -114,7 +130,14 @@ class Board:
         self._interpreter = interpreter
         self._world = world
         self._console_log = (folder / "console.log").open("ab", buffering=0)
+        # One of these is there while it has power: MicroPython, the loader in the chip's ROM, or
+        # the timer of a chip that starts over and over; and what is about to become one of them.
         self._process: asyncio.subprocess.Process | None = None
+        self._loader: Loader | None = None
+        self._loop_timer: asyncio.TimerHandle | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._boot_held = False
+        self._version = ""
         self._supervisor: asyncio.Task[None] | None = None
         self._channel: socket.socket | None = None
         self._stdin = self._stdout = -1
@@ -133,7 +156,8 @@ class Board:
         self._watchdog_timer: asyncio.TimerHandle | None = None
         # By pin: which edges interrupt the board, and up to when it has been told of them.
         self._armed: dict[int, tuple[int, int]] = {}
-        self._interrupt = _CTRL_C
+        self._interrupt = _NO_INTERRUPT
+        self._again: asyncio.TimerHandle | None = None
         self._sent = slipmux.Decoder()
         self._answered = slipmux.Decoder()
         self.answer_awaited_until_us = 0
@@ -141,8 +165,10 @@ class Board:
     # Set-up
 
     def install(self, configuration: Mapping[str, Any]) -> None:
-        """Put the firmware and a configuration on its file system."""
-        self._image.install(self.folder / "flash", configuration)
+        """Make its file system anew, with the firmware and a configuration on it."""
+        blocks = self.chip.files.blocks
+        files = self._image.files(self._interpreter, blocks, configuration)
+        self.chip.put(self.chip.files_start, files)
 
     def enrol(self, key_id: bytes, key: bytes) -> None:
         """Put a key into its NVS."""
@@ -167,14 +193,17 @@ class Board:
         """Start the board; ``died`` is set when it ends by itself."""
         self.died.clear()
         self._lose_power()
-        await self._boot()
+        await self._start()
         self._world.add(self)
 
     async def power_off(self) -> None:
         """Cut the power, at once and whatever it is doing."""
-        if self._process is None:
+        if not self.running:
             return
         self._world.remove(self)
+        if self._starting:
+            await self._starting
+        self._leave_rom()
         # More than once where it was just booting.
         while self._process is not None:
             process, supervisor = self._process, self._supervisor
@@ -203,6 +232,37 @@ class Board:
         if self._channel is not None:
             self._kill(_Restart(_CAUSE_WATCHDOG))
 
+    def press_reset(self, boot_held: bool = False) -> None:
+        """Press the button EN, which is a power-on to the chip, with the button BOOT held or not.
+
+        With it the chip starts the loader in its ROM, which esptool speaks to.
+        """
+        if not self.running:
+            return
+        asleep = self.in_deep_sleep
+        self._boot_held = boot_held
+        self._lose_power()
+        if self._process is None:
+            self._leave_rom()
+            self._starting = asyncio.create_task(self._start())
+            return
+        restart = _Restart(_CAUSE_POWER_ON)
+        if asleep:
+            self._restart = restart
+            self._awake.set()
+        else:
+            self._kill(restart)
+
+    @property
+    def in_loader(self) -> bool:
+        """Whether it runs the loader in its ROM."""
+        return self._loader is not None
+
+    @property
+    def in_boot_loop(self) -> bool:
+        """Whether it starts over and over, since nothing in its flash can be started."""
+        return self._loop_timer is not None
+
     @property
     def in_deep_sleep(self) -> bool:
         """Whether it has power and its processor has none."""
@@ -216,31 +276,70 @@ class Board:
         if self.air:
             self.air.close()
             self.air = None
-        if self.flash:
-            self.flash.close()
+        self.chip.close()
         self._console_log.close()
 
     @property
     def running(self) -> bool:
         """Whether the board has power."""
-        return self._process is not None
+        return bool(self._process or self._loader or self._loop_timer or self._starting)
+
+    async def _start(self) -> None:
+        # What the chip does when it comes out of a reset.
+        self._at_rest = False
+        if self._boot_held:
+            self._loader = Loader(
+                self.chip.chip, self._hardware.mac, self._print, self._from_loader, self._erased
+            )
+        else:
+            try:
+                self._version = self.chip.micropython()
+            except NotBootable as error:
+                self._start_over(str(error))
+            else:
+                await self._boot()
+        self._starting = None
+
+    def _start_over(self, message: str) -> None:
+        # Nobody in the run has to wait for it.
+        self._due_us = None
+        self._at_rest = True
+        self._print(message.encode())
+        loop = asyncio.get_running_loop()
+        self._loop_timer = loop.call_later(_LOOP_S, self._start_over, message)
+
+    def _leave_rom(self) -> None:
+        self._loader = None
+        if self._loop_timer:
+            self._loop_timer.cancel()
+            self._loop_timer = None
+
+    def _from_loader(self) -> None:
+        # The loader was asked to start what is in the flash.
+        self.press_reset()
+
+    def _erased(self) -> None:
+        # NVS, with the flash it lies in.
+        self.nvs.forget()
 
     async def _boot(self, raw: bool = False) -> None:
         inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         stdin_read, self._stdin = os.pipe()
         self._stdout, stdout_write = os.pipe()
-        flash = self.folder / "flash"
         with (self.folder / "stderr.log").open("ab") as stderr:
             self._process = await asyncio.create_subprocess_exec(
                 *self._interpreter.command,
                 "-X",
                 f"heapsize={self._hardware.heap_kib + _SHIMS_KIB}K",
                 str(self._image.shims / "boot.py"),
-                cwd=flash,
+                cwd=self.folder,
                 env={
                     "MICROPYPATH": f"{self._image.shims}:.frozen",
                     "FELTPOST_SHIMS": str(self._image.shims),
                     "FELTPOST_CHANNEL": str(inside.fileno()),
+                    "FELTPOST_FLASH": str(self.chip.path),
+                    "FELTPOST_FILES": f"{self.chip.files_start} {self.chip.files.blocks}",
+                    "FELTPOST_VERSION": self._version,
                     "FELTPOST_RAW": str(int(raw)),
                     "FELTPOST_EPOCH": str(self._hardware.epoch),
                     "TZ": "UTC",
@@ -265,7 +364,9 @@ class Board:
         self._armed.clear()
         self._at_rest = False
         self._doorbells = 0
-        self._interrupt = _CTRL_C
+        # Until MicroPython says otherwise, as it does when it is about to run something.
+        self._interrupt = _NO_INTERRUPT
+        self._interrupt_again(wanted=False)
         if self.air:
             self.air.radio.reset()
         self.answer_awaited_until_us = 0
@@ -329,9 +430,13 @@ class Board:
             await self._awake.wait()
             if process is not self._process:
                 return
+            # A button may have been pressed meanwhile.
+            restart = self._restart or restart
         self._restart = None
         self._reset_cause = restart.cause
-        await self._boot()
+        self._process = None
+        self._starting = asyncio.current_task()
+        await self._start()
 
     def _sleep_deeply(self, duration_ms: int) -> None:
         # As on the ESP32, no duration is for ever.
@@ -517,15 +622,28 @@ class Board:
                 self.nvs.commit()
                 return channel.reply(request)
             case Kind.FLASH_SIZE:
-                known = self.flash and payload == _JOURNAL_PARTITION
-                size = self.flash.blocks * BLOCK_BYTES if self.flash and known else 0
+                size = 0
+                if payload.decode() == _JOURNAL_PARTITION in self.chip.partitions():
+                    size = self.chip.journal.blocks * BLOCK_BYTES
                 return channel.reply(request, struct.pack("<I", size))
+            case Kind.FILES_WRITE | Kind.FILES_ERASE:
+                return self._use_flash(request, self.chip.files)
             case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self.flash:
                 return self._use_flash(request, self.flash)
             case Kind.WLAN_STATE | Kind.WLAN_JOIN | Kind.WLAN_LEAVE if self.air:
                 return self._use_radio(request, self.air.radio)
             case Kind.KEYBOARD_INTERRUPT:
                 (self._interrupt,) = struct.unpack("<b", payload)
+                # What was meant for the code that ran before is not for the next.
+                self._interrupt_again(wanted=False)
+                return channel.reply(request)
+            case Kind.INTERRUPT_AGAIN:
+                self._interrupt_again(wanted=payload == b"\x01")
+                return channel.reply(request)
+            case Kind.DATE_SET:
+                (date_ms,) = struct.unpack("<q", payload)
+                self._power_us = self._world.clock.now_us() - (date_ms - _POWER_ON_MS) * 1000
+                self._ring()
                 return channel.reply(request)
             case Kind.RTC_READ:
                 return channel.reply(request, self.rtc.read())
@@ -554,7 +672,7 @@ class Board:
             match request.kind:
                 case Kind.FLASH_READ:
                     return channel.reply(request, flash.read(block, position, count))
-                case Kind.FLASH_WRITE:
+                case Kind.FLASH_WRITE | Kind.FILES_WRITE:
                     flash.write(block, position, request.payload[4:])
                 case _:
                     flash.erase(block)
@@ -598,20 +716,47 @@ class Board:
         for item in self._sent.feed(data):
             if isinstance(item, slipmux.Coap) and self.line.plugged:
                 self._request_sent()
+        self._print(data)
+
+    def _print(self, data: bytes) -> None:
         self.line.send(data)
         self._console_log.write(data)
 
     def _from_line(self, data: bytes) -> None:
+        if self._loader:
+            self._to_loader(self._loader, data)
         if self._process is None or self._channel is None:
             return
         if self._interrupt == _CTRL_C and _CTRL_C in data:
             data = data.replace(bytes((_CTRL_C,)), b"")
-            self._process.send_signal(signal.SIGINT)
-        for item in self._answered.feed(data):
-            if isinstance(item, slipmux.Coap):
-                self._no_answer_expected()
+            self._send_interrupt()
+        answers = [i for i in self._answered.feed(data) if isinstance(i, slipmux.Coap)]
+        if answers:
+            self._no_answer_expected()
+        elif not self._answered.in_frame:
+            # Somebody types, or a tool does, and has its time-outs in real time.
+            self._request_sent()
         if data:
             self._input(lambda: self._type(data))
+
+    def _to_loader(self, loader: Loader, data: bytes) -> None:
+        try:
+            loader.feed(data)
+        except PowerCut:
+            self._leave_rom()
+            self._world.remove(self)
+            self.died.set()
+
+    def _interrupt_again(self, wanted: bool) -> None:
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        if wanted:
+            self._again = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_interrupt)
+
+    def _send_interrupt(self) -> None:
+        if self._process and self._channel and self._interrupt == _CTRL_C:
+            self._process.send_signal(signal.SIGINT)
 
     def _type(self, data: bytes) -> None:
         # A board that does not read loses input, as when a UART's buffer runs over.

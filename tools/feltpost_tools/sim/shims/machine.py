@@ -1,6 +1,7 @@
 """The machine module of a simulated board: pins and buses that end at the simulator's models."""
 
 import struct
+import time
 
 import _host
 
@@ -47,6 +48,14 @@ def wake_reason():
 
 
 class RTC:
+    def datetime(self, when=None):
+        if when is None:
+            year, month, day, hour, minute, second, weekday, _ = time.gmtime()
+            return year, month, day, weekday, hour, minute, second, 0
+        year, month, day, _, hour, minute, second, _ = when
+        time.set_time(time.mktime((year, month, day, hour, minute, second, 0, 0)))
+        return None
+
     def memory(self, data=None):
         if data is None:
             return _host.call(0x71)

@@ -4,6 +4,7 @@ time() and gmtime() count from the board's epoch, and the date at power-on is 20
 """
 
 import os
+import struct
 
 import _host
 import utime as _time
@@ -39,6 +40,11 @@ def time_ns():
 
 def time():
     return time_ns() // 1_000_000_000
+
+
+def set_time(seconds):
+    # For machine.RTC: the time of day goes on from there, through resets and deep sleep.
+    _host.call(0x74, struct.pack("<q", (seconds + _EPOCH_S) * 1000))
 
 
 def gmtime(seconds=None):
