@@ -2,60 +2,78 @@
 
 import asyncio
 import logging
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from feltpost_gateway import config as configuration
-from feltpost_gateway import logs
+from feltpost_gateway import (
+    doctor_cli,
+    export_cli,
+    logs,
+    nodes_cli,
+    owners_cli,
+    status_cli,
+    tail_cli,
+)
+from feltpost_gateway.cli_common import EXIT_FAILED, ConfigFile, command, load
 from feltpost_gateway.clock import SystemClock
-from feltpost_gateway.errors import ConfigError, PermanentError
+from feltpost_gateway.config_warnings import find_warnings
+from feltpost_gateway.errors import PermanentError
 from feltpost_gateway.service import serve
-
-_EXIT_FAILED = 1
-_EXIT_CONFIG = 2
+from feltpost_gateway.texts import text, translate
 
 app = typer.Typer(
-    help="Takes readings from Feltpost nodes and forwards them to an MQTT broker.",
+    help=translate("Takes readings from Feltpost nodes and forwards them to MQTT brokers."),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 
-ConfigFile = Annotated[
-    Path, typer.Option("--config", metavar="FILE", help="The configuration, in TOML.")
-]
+app.add_typer(nodes_cli.app, name="nodes")
+app.add_typer(owners_cli.owners, name="owners")
+app.add_typer(owners_cli.publication, name="publication")
+command(app)(export_cli.export)
+command(app)(export_cli.purge)
+command(app)(status_cli.status)
+command(app)(status_cli.destinations)
+command(app)(tail_cli.tail)
+command(app)(doctor_cli.doctor)
 
 
-def _load(path: Path) -> configuration.Config:
-    try:
-        return configuration.load(path)
-    except ConfigError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(_EXIT_CONFIG) from None
-
-
-@app.command()
+@command(app)
 def run(
     config: ConfigFile,
     verbose: Annotated[bool, typer.Option(help="Log console text and other details.")] = False,
 ) -> None:
     """Run the gateway until SIGTERM or SIGINT."""
-    loaded = _load(config)
+    loaded = load(config)
     logs.configure(logging.DEBUG if verbose else logging.INFO)
     try:
-        asyncio.run(serve(loaded, SystemClock()))
+        asyncio.run(serve(loaded, SystemClock(), partial(configuration.load, config)))
     except PermanentError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(_EXIT_FAILED) from None
+        raise typer.Exit(EXIT_FAILED) from None
 
 
-@app.command()
+@command(app)
 def check_config(config: ConfigFile) -> None:
     """Check the configuration and say what is wrong with it."""
-    loaded = _load(config)
-    typer.echo(
-        f"{config}: good ({len(loaded.nodes)} nodes, {len(loaded.serial)} serial ports,"
-        f" udp {'on' if loaded.udp else 'off'}, broker {'on' if loaded.broker else 'off'})"
+    loaded = load(config)
+    warnings = list(find_warnings(loaded))
+    for warning in warnings:
+        line = text(
+            "{file}: {key}: {warning}", file=str(config), key=warning.key, warning=str(warning.what)
+        )
+        typer.echo(str(line), err=True)
+    good = text(
+        "{file}: good ({nodes} nodes, {serial} serial ports, {destinations} destinations,"
+        " {warnings} warnings)",
+        file=str(config),
+        nodes=len(loaded.nodes),
+        serial=len(loaded.serial),
+        destinations=len(loaded.all_destinations),
+        warnings=len(warnings),
     )
+    typer.echo(str(good))

@@ -1,35 +1,31 @@
 """The configuration file: its shape, and errors that name the file, the key and what is wrong."""
 
 import ipaddress
-import re
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretBytes,
-    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from feltpost_gateway.config_types import Label, Port, Table, refuse_twice
+from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.errors import ConfigError
+from feltpost_gateway.formats.base import Setting
+from feltpost_gateway.nodes import OperatorError, parse_key, parse_key_id, parse_mac
+from feltpost_gateway.publication import Publication
+from feltpost_gateway.topics import fill
 
-_KEY_BYTES = 16
-_TOPIC_FIELDS = ("owner", "site", "node")
-
-
-def _label(text: str) -> str:
-    if any(not c.isprintable() or c in "/+#" for c in text):
-        raise ValueError("has a character that MQTT topics don't allow (/, +, # or a control)")
-    return text
+_BROKER = "mqtt"
 
 
 def _ip_address(text: str) -> str:
@@ -42,45 +38,19 @@ def _ip_address(text: str) -> str:
     return text
 
 
-def _eui64(text: Any) -> Any:
-    """Return the EUI-64 of a MAC address, `fffe` put in the middle of 48 bits (RFC 9039)."""
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str) or not re.fullmatch(
-        r"([0-9A-Fa-f]{2}[:-]){5,7}[0-9A-Fa-f]{2}", text
-    ):
-        raise ValueError('is not a MAC address, such as "02:00:00:00:00:01"')
-    octets = bytes.fromhex(re.sub("[:-]", "", text))
-    if len(octets) == 7:
-        raise ValueError("has 56 bits; a MAC address has 48 or 64")
-    return octets if len(octets) == 8 else octets[:3] + b"\xff\xfe" + octets[3:]
+def _read_by(parse: Callable[[str], bytes]) -> BeforeValidator:
+    def read(value: Any) -> Any:
+        if isinstance(value, bytes | SecretBytes):
+            return value
+        try:
+            return parse(value if isinstance(value, str) else "")
+        except OperatorError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(read)
 
 
-def _key_id(text: Any) -> Any:
-    if isinstance(text, bytes):
-        return text
-    if not isinstance(text, str) or not re.fullmatch(r"([0-9A-Fa-f]{2}){1,7}", text):
-        raise ValueError('is not 1 to 7 bytes in hexadecimal, such as "01"')
-    return bytes.fromhex(text)
-
-
-def _key(text: Any) -> Any:
-    if isinstance(text, bytes | SecretBytes):
-        return text
-    if not isinstance(text, str) or not re.fullmatch(rf"[0-9A-Fa-f]{{{2 * _KEY_BYTES}}}", text):
-        raise ValueError(f"is not {_KEY_BYTES} bytes in hexadecimal")
-    return bytes.fromhex(text)
-
-
-Label = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_label)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class StoreConfig(_Table):
+class StoreConfig(Table):
     """`[store]`: where readings are kept, for how long after delivery, and in how much room.
 
     `max_size_mib` bounds the store's file, `min_free_mib` is what it leaves free on its file
@@ -95,29 +65,35 @@ class StoreConfig(_Table):
     when_full: Literal["refuse", "evict-oldest"] = "refuse"
 
 
-class UdpConfig(_Table):
+class UdpConfig(Table):
     """`[udp]`: the address to listen on; port 0 takes any free one."""
 
     bind: Annotated[str, AfterValidator(_ip_address)] = "::"
     port: Port = 5683
 
 
-class SerialConfig(_Table):
+class SerialConfig(Table):
     """`[[serial]]`: a serial port, which may appear later."""
 
     port: Annotated[str, Field(min_length=1)]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 115_200
 
 
-class NodeConfig(_Table):
-    """`[[nodes]]`: a node and its key."""
+class NodeConfig(Table):
+    """`[[nodes]]`: a node and its key, kept up in this file (`registry`).
+
+    `classes` are the publication classes of metrics that differ from their usual ones.
+    """
 
     name: Label
     owner: Label
     site: Label
-    eui64: Annotated[bytes, BeforeValidator(_eui64), Field(alias="mac")]
-    key_id: Annotated[bytes, BeforeValidator(_key_id)]
-    key: Annotated[SecretBytes, BeforeValidator(_key)]
+    setting: Setting = Setting.INDOOR
+    room: Label | None = None
+    classes: dict[str, Publication] = {}
+    eui64: Annotated[bytes, _read_by(parse_mac), Field(alias="mac")]
+    key_id: Annotated[bytes, _read_by(parse_key_id)]
+    key: Annotated[SecretBytes, _read_by(parse_key)]
 
     @property
     def urn(self) -> str:
@@ -125,65 +101,62 @@ class NodeConfig(_Table):
         return f"urn:dev:mac:{self.eui64.hex()}"
 
 
-class BrokerConfig(_Table):
-    """`[broker]`: where the readings go. `window` is how many publishes may await their PUBACK."""
+class EventsConfig(Table):
+    """`[events]`: below which voltage, and which state of charge, a battery is reported as low."""
 
-    host: Annotated[str, Field(min_length=1)]
-    port: Annotated[int, Field(ge=1, le=65535)] = 1883
-    tls: bool = False
-    ca_file: Path | None = None
-    username: str | None = None
-    password: SecretStr | None = None
-    client_id: Annotated[str, Field(min_length=1, max_length=64)] = "feltpost-gateway"
-    window: Annotated[int, Field(ge=1, le=1000)] = 20
-    topic: str = "feltpost/{owner}/{site}/{node}/readings"
-
-    @field_validator("topic")
-    @classmethod
-    def _check_topic(cls, topic: str) -> str:
-        fields = re.findall(r"\{([^{}]*)\}", topic)
-        rest = re.sub(r"\{[^{}]*\}", "", topic)
-        if any(field not in _TOPIC_FIELDS for field in fields) or "{" in rest or "}" in rest:
-            raise ValueError("has a field other than {owner}, {site} and {node}")
-        if not topic or "+" in rest or "#" in rest or not rest.isprintable() and rest:
-            raise ValueError("is not a topic that can be published to (no +, no #, not empty)")
-        return topic
-
-    @model_validator(mode="after")
-    def _check_tls(self) -> Self:
-        if self.ca_file is not None and not self.tls:
-            raise ValueError("ca_file is given but tls is not true")
-        if self.password is not None and self.username is None:
-            raise ValueError("password is given without a username")
-        return self
+    battery_volts: Annotated[float, Field(ge=0)] = 3.3
+    battery_percent: Annotated[float, Field(ge=0, le=100)] = 20.0
 
 
-class Config(_Table):
-    """The whole file. Without `[broker]`, readings are kept and go nowhere."""
+class MetricsConfig(Table):
+    """`[metrics]`: where Prometheus may ask for figures, this computer only unless told otherwise.
+
+    Nobody is asked who they are, and the figures name nodes; port 0 takes any free one.
+    """
+
+    bind: Annotated[str, AfterValidator(_ip_address)] = "127.0.0.1"
+    port: Port = 9568
+
+
+class Config(Table):
+    """The whole file. Without a destination, readings are kept and go nowhere.
+
+    `[broker]` is a destination, called `mqtt` unless it says otherwise.
+    """
 
     store: StoreConfig
     udp: UdpConfig | None = None
     serial: tuple[SerialConfig, ...] = ()
     nodes: tuple[NodeConfig, ...] = ()
-    broker: BrokerConfig | None = None
+    events: EventsConfig = EventsConfig()
+    metrics: MetricsConfig | None = None
+    broker: DestinationConfig | None = None
+    destinations: tuple[DestinationConfig, ...] = ()
+
+    @field_validator("broker", mode="before")
+    @classmethod
+    def _name_broker(cls, table: Any) -> Any:
+        return {"name": _BROKER, **table} if isinstance(table, dict) else table
+
+    @property
+    def all_destinations(self) -> tuple[DestinationConfig, ...]:
+        """Every destination, `[broker]` first."""
+        return self.destinations if self.broker is None else (self.broker, *self.destinations)
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:
-        _refuse_twice("nodes", "key_id", [node.key_id.hex() for node in self.nodes])
-        _refuse_twice("nodes", "mac", [node.eui64.hex() for node in self.nodes])
-        _refuse_twice("nodes", "name", ["/".join((n.owner, n.site, n.name)) for n in self.nodes])
-        _refuse_twice("serial", "port", [serial.port for serial in self.serial])
+        refuse_twice("nodes", "key_id", [node.key_id.hex() for node in self.nodes])
+        refuse_twice("nodes", "mac", [node.eui64.hex() for node in self.nodes])
+        refuse_twice("nodes", "name", ["/".join((n.owner, n.site, n.name)) for n in self.nodes])
+        refuse_twice("serial", "port", [serial.port for serial in self.serial])
+        destinations = self.all_destinations
+        refuse_twice("destinations", "name", [d.name for d in destinations])
+        refuse_twice(
+            "destinations",
+            "client_id at one broker",
+            [f"{fill(d.client_id, d.names)} ({d.broker})" for d in destinations if not d.accounts],
+        )
         return self
-
-
-def _refuse_twice(table: str, key: str, values: list[str]) -> None:
-    seen: dict[str, int] = {}
-    for index, value in enumerate(values):
-        if value in seen:
-            raise ValueError(
-                f"{table}[{seen[value]}] and {table}[{index}] have the same {key}, {value}"
-            )
-        seen[value] = index
 
 
 def load(path: Path) -> Config:
@@ -213,8 +186,13 @@ def load(path: Path) -> Config:
 
 
 def _holds_secrets(tables: dict[str, Any]) -> bool:
-    broker = tables.get("broker")
-    return bool(tables.get("nodes")) or isinstance(broker, dict) and "password" in broker
+    # What isn't shaped as it should be is found by the check that follows.
+    destinations = tables.get("destinations")
+    brokers = [tables.get("broker"), *(destinations if isinstance(destinations, list) else ())]
+    return bool(tables.get("nodes")) or any(
+        isinstance(broker, dict) and ("password" in broker or "accounts" in broker)
+        for broker in brokers
+    )
 
 
 def _where(location: tuple[int | str, ...]) -> str:

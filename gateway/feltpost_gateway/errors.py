@@ -49,5 +49,33 @@ class BrokerUnavailableError(TransientError):
     """The broker can't be reached, refused the connection, or went away."""
 
 
+class BrokerClosedError(BrokerUnavailableError):
+    """The broker ended a connection that it had taken; `too_fast` is whether it said so."""
+
+    def __init__(self, message: str, too_fast: bool) -> None:
+        super().__init__(message)
+        self.too_fast = too_fast
+
+
+class BrokerSilentError(BrokerUnavailableError):
+    """The broker did not acknowledge a message in time."""
+
+
+class LoginRefusedError(BrokerUnavailableError):
+    """The broker does not take these credentials, this client id, or this certificate."""
+
+
+class TlsFilesError(BrokerUnavailableError):
+    """A destination's certificates or its key can't be used as they are now."""
+
+
+class MessageRefusedError(PermanentError):
+    """A destination does not take this message, and will not take it when it comes again."""
+
+
+class ControlError(PermanentError):
+    """The running gateway can't be asked, or answered what can't be understood."""
+
+
 class LinkError(PermanentError):
     """A link can't be opened for a reason that waiting doesn't change."""

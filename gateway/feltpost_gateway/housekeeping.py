@@ -42,6 +42,10 @@ class Housekeeper:
         self._destinations = destinations
         self._log = EventLog("store")
 
+    def set_destinations(self, names: tuple[str, ...]) -> None:
+        """Say which destinations must have a pack before it counts as delivered."""
+        self._destinations = names
+
     async def run(self) -> None:
         """Tidy up now and then until cancelled."""
         for number in count(1):

@@ -15,10 +15,10 @@ from aiocoap.numbers import codes
 from feltpost_gateway import reports, senml
 from feltpost_gateway.cborshape import check_shape
 from feltpost_gateway.clock import Clock
-from feltpost_gateway.config import NodeConfig
 from feltpost_gateway.errors import PackError, PackTooLargeError
+from feltpost_gateway.events import save_changes
 from feltpost_gateway.logs import EventLog
-from feltpost_gateway.security import NodeContext
+from feltpost_gateway.security import NodeContext, Speaker
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import (
     MAX_NUMBER,
@@ -29,6 +29,7 @@ from feltpost_gateway.transaction import (
     Report,
     Transaction,
 )
+from feltpost_gateway.watch import Watch
 
 Result = TypeVar("Result")
 
@@ -80,9 +81,10 @@ class _Target:
 class Ingest:
     """Takes requests of all nodes."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, watch: Watch) -> None:
         self._store = store
         self._clock = clock
+        self._watch = watch
         self._log = EventLog("ingest")
 
     async def handle(self, context: NodeContext, request: Request) -> Answer:
@@ -136,7 +138,14 @@ class Ingest:
         except PackError as error:
             return await self._refuse(context, error, boot=boot)
         report = Report(context.node_id, int(boot), self._clock.now_ms(), request.payload)
-        before = await self._commit(context, lambda transaction: transaction.save_report(report))
+        changes = self._watch.took_report(context.node_id, content, report.received_ms)
+
+        def save(transaction: Transaction) -> bytes | None:
+            save_changes(transaction.connection, changes)
+            return transaction.save_report(report)
+
+        before = await self._commit(context, save)
+        self._watch.saved(changes)
         if before is None or not reports.is_repeated(content, before):
             self._log.info(
                 "report", node=context.node.name, boot=boot, **reports.log_fields(content)
@@ -166,9 +175,15 @@ class Ingest:
         pack = Pack(
             context.node_id, target.journal, target.first, len(records), now_ms, request.payload
         )
-        outcome = await self._commit(
-            context, lambda transaction: transaction.append(pack), takes_room=True
-        )
+        changes = self._watch.took_readings(context.node_id, records)
+
+        def save(transaction: Transaction) -> Outcome:
+            save_changes(transaction.connection, changes)
+            return transaction.append(pack)
+
+        outcome = await self._commit(context, save, takes_room=True)
+        self._watch.saved(changes)
+        self._watch.count(context.node_id, outcome)
         self._note_unseen(context.node, target.journal, outcome)
         next_seq = None if target.first is None else outcome.next_seq
         return Answer(codes.CHANGED, self._answer_map(next_seq), _CBOR)
@@ -216,7 +231,7 @@ class Ingest:
             answer[_KEY_NEXT] = next_seq
         return cbor2.dumps(answer)
 
-    def _note_unseen(self, node: NodeConfig, journal: int, outcome: Outcome) -> None:
+    def _note_unseen(self, node: Speaker, journal: int, outcome: Outcome) -> None:
         if outcome.unseen:
             self._log.warning(
                 "numbers-missing",

@@ -11,7 +11,7 @@ from importlib import resources
 from feltpost_gateway.errors import StoreError
 from feltpost_gateway.transaction import pack_checksum
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 5
 
 # A commit of one pack changes four pages or five. Small ones halve what that writes to the disk
 # (9 kB instead of 21 kB, measured), and a row of a pack rarely needs more than one.

@@ -1,4 +1,4 @@
-"""One MQTT 5 connection to a broker, on paho-mqtt.
+"""One connection to a broker, by MQTT 3.1.1 or 5, on paho-mqtt.
 
 A connection is used once: a lost one is thrown away, and with it everything that paho queued, so
 that the forwarder alone decides what is sent again.
@@ -8,8 +8,9 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -17,50 +18,113 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from feltpost_gateway.config import BrokerConfig
-from feltpost_gateway.errors import BrokerUnavailableError
+from feltpost_gateway.destination_config import DestinationConfig
+from feltpost_gateway.errors import (
+    BrokerClosedError,
+    BrokerUnavailableError,
+    LoginRefusedError,
+    MessageRefusedError,
+)
+from feltpost_gateway.tls import Expiry, TlsFiles, peer_expiry
+from feltpost_gateway.topics import fill
 
 _CONNECT_TIMEOUT_S = 10.0
 _GOODBYE_TIMEOUT_S = 2.0
 _KEEPALIVE_S = 30
 
+_ONLINE = b'{"status":"online"}'
+_OFFLINE = b'{"status":"offline"}'
+
+# Reason codes of MQTT 5, section 2.4; paho gives those of 3.1.1 the same numbers.
+_LOGIN_REFUSED = frozenset((0x85, 0x86, 0x87, 0x8A, 0x8C))
+_MESSAGE_REFUSED = frozenset((0x87, 0x90, 0x95, 0x99))
+_TOO_FAST = frozenset((0x93, 0x96, 0x97))
+
+# More than what a PUBLISH has around its topic, payload and properties.
+_OVERHEAD_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Login:
+    """As whom a connection is made."""
+
+    client_id: str
+    username: str | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message; content type and user properties go along where MQTT 5 is spoken."""
+
+    topic: str
+    payload: bytes
+    content_type: str
+    properties: Mapping[str, str]
+
+
+class Events(Protocol):
+    """What a connection tells, on the event loop that made it."""
+
+    def taken(self, token: int) -> None:
+        """The broker has the message that was published with `token`."""
+
+    def refused(self, token: int, reason: str) -> None:
+        """The broker does not take that message, and won't another time."""
+
+    def lost(self) -> None:
+        """The connection is of no more use; told once."""
+
 
 class MqttConnection:
-    """A connection whose callbacks run on the event loop that made it.
+    """A connection to the broker of `config`."""
 
-    `on_ack` gets the message id of each publish that the broker took; `on_lost` is called once
-    when the connection is gone or the broker refused a publish.
-    """
-
-    def __init__(
-        self, config: BrokerConfig, on_ack: Callable[[int], None], on_lost: Callable[[], None]
-    ) -> None:
+    def __init__(self, config: DestinationConfig, login: Login, events: Events) -> None:
         self._config = config
-        self._on_ack = on_ack
-        self._on_lost = on_lost
+        self._events = events
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
         self._failure: BrokerUnavailableError | None = None
+        self._tokens: dict[int, int] = {}
+        self._packet_bytes: int | None = None
+        self.receive_maximum = config.window
+        """How many publishes may await their PUBACK."""
+        self.expiry: Expiry | None = None
+        """When the broker's certificate ends."""
+        self._status_topic = config.status_topic and fill(config.status_topic, config.names)
+        self._is_5 = config.protocol == "5"
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            client_id=config.client_id,
-            protocol=paho.MQTTv5,
+            client_id=login.client_id,
+            protocol=paho.MQTTv5 if self._is_5 else paho.MQTTv311,
             reconnect_on_failure=False,
         )
         self._client.connect_timeout = _CONNECT_TIMEOUT_S
-        self._client.max_inflight_messages_set(config.window)
-        if config.username is not None:
-            password = config.password.get_secret_value() if config.password else None
-            self._client.username_pw_set(config.username, password)
+        # The forwarder keeps the window; paho must neither queue nor hold back.
+        self._client.max_inflight_messages_set(0)
+        if login.username is not None:
+            self._client.username_pw_set(login.username, login.password)
+        if self._status_topic is not None:
+            self._client.will_set(self._status_topic, _OFFLINE, qos=1, retain=True)
         self._client.on_connect = self._paho_connected
         self._client.on_publish = self._paho_published
         self._client.on_disconnect = self._paho_disconnected
+
+    @property
+    def on_their_way(self) -> int:
+        """How many publishes await their PUBACK."""
+        return len(self._tokens)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is of no more use."""
+        return self._failure is not None
 
     async def open(self) -> None:
         """Connect; raises `BrokerUnavailableError`, naming the broker, where that fails."""
         try:
             await asyncio.to_thread(self._connect_blocking)
-        except (OSError, ssl.SSLError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise self._unavailable(f"can't be reached: {error}") from error
         self._client.loop_start()
         try:
@@ -68,22 +132,32 @@ class MqttConnection:
                 await self._connected
         except TimeoutError:
             raise self._unavailable("doesn't answer the MQTT connect") from None
+        if self._status_topic is not None:
+            self._client.publish(self._status_topic, _ONLINE, qos=1, retain=True)
 
-    def publish(
-        self, topic: str, payload: bytes, content_type: str, user_properties: Mapping[str, str]
-    ) -> int:
-        """Send a message with QoS 1 and return its id, which `on_ack` gets later.
+    def publish(self, message: Outgoing, token: int) -> None:
+        """Send a message with QoS 1; what becomes of it is told with `token`.
 
-        Raises `BrokerUnavailableError` where the connection is gone.
+        Raises `BrokerUnavailableError` where the connection is gone, and `MessageRefusedError`
+        for a message that the broker said it would not take.
         """
         self.raise_if_lost()
-        properties = Properties(PacketTypes.PUBLISH)
-        properties.ContentType = content_type
-        properties.UserProperty = list(user_properties.items())
-        info = self._client.publish(topic, payload, qos=1, properties=properties)
-        if info.rc != paho.MQTT_ERR_SUCCESS:
+        size = len(message.topic.encode()) + len(message.payload) + _OVERHEAD_BYTES
+        properties = None
+        if self._is_5:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.ContentType = message.content_type
+            properties.UserProperty = list(message.properties.items())
+            size += len(properties.pack())
+        if self._packet_bytes is not None and size > self._packet_bytes:
+            raise MessageRefusedError(
+                f"it has {size} bytes, and the broker takes {self._packet_bytes} at most"
+            )
+        info = self._client.publish(message.topic, message.payload, qos=1, properties=properties)
+        # Where paho knows already that the connection is gone, we are about to hear of it.
+        if info.rc not in (paho.MQTT_ERR_SUCCESS, paho.MQTT_ERR_NO_CONN):
             raise self._unavailable(paho.error_string(info.rc))
-        return info.mid
+        self._tokens[info.mid] = token
 
     def raise_if_lost(self) -> None:
         """Raise `BrokerUnavailableError` with the reason once the connection is of no more use."""
@@ -92,6 +166,9 @@ class MqttConnection:
 
     async def close(self) -> None:
         """Say goodbye where the broker still listens, and end paho's thread."""
+        if self._status_topic is not None and self._failure is None:
+            # A goodbye keeps the broker from publishing the will.
+            self._client.publish(self._status_topic, _OFFLINE, qos=1, retain=True)
         self._client.disconnect()
         stopped = asyncio.ensure_future(asyncio.to_thread(self._client.loop_stop))
         try:
@@ -106,47 +183,85 @@ class MqttConnection:
             await stopped
 
     def _connect_blocking(self) -> None:
-        # Reading the CA file is part of the attempt: a file put right later is taken up.
         if self._config.tls:
-            ca_file = self._config.ca_file
-            self._client.tls_set_context(ssl.create_default_context(cafile=ca_file))
-        self._client.connect(self._config.host, self._config.port, keepalive=_KEEPALIVE_S)
+            # The files are read at each attempt, so one that was put right is taken up.
+            self._client.tls_set_context(tls_files(self._config).context())
+        self._client.connect(self._config.host, self._config.broker_port, keepalive=_KEEPALIVE_S)
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            # Or a message would wait for the acknowledgement of the one before it.
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if isinstance(connection, ssl.SSLSocket):
+            self.expiry = peer_expiry(connection, self._config.broker)
 
     def _unavailable(self, what: str) -> BrokerUnavailableError:
-        return BrokerUnavailableError(f"broker {self._config.host}:{self._config.port} {what}")
+        return BrokerUnavailableError(self._about(what))
 
-    # What follows up to `_lost` runs on paho's thread, which ends before the loop does.
+    def _about(self, what: str) -> str:
+        return f"broker {self._config.broker} {what}"
+
+    # What follows up to `_set_connected` runs on paho's thread, which ends before the loop does.
 
     def _paho_connected(
-        self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
+        self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, properties: Any
     ) -> None:
-        self._loop.call_soon_threadsafe(self._set_connected, reason)
+        self._loop.call_soon_threadsafe(self._set_connected, reason, properties)
 
     def _paho_published(
         self, _client: Any, _userdata: Any, message_id: int, reason: ReasonCode, _properties: Any
     ) -> None:
-        if reason.is_failure:
-            self._loop.call_soon_threadsafe(self._lost, f"refused a publish: {reason}")
-        else:
-            self._loop.call_soon_threadsafe(self._on_ack, message_id)
+        self._loop.call_soon_threadsafe(self._answered, message_id, reason)
 
     def _paho_disconnected(
         self, _client: Any, _userdata: Any, _flags: Any, reason: ReasonCode, _properties: Any
     ) -> None:
-        self._loop.call_soon_threadsafe(self._lost, f"closed the connection: {reason}")
+        self._loop.call_soon_threadsafe(self._closed, reason)
 
-    def _set_connected(self, reason: ReasonCode) -> None:
+    def _set_connected(self, reason: ReasonCode, properties: Any) -> None:
         if self._connected.done():
             return
         if reason.is_failure:
-            failure = self._unavailable(f"refused the connection: {reason}")
-            self._connected.set_exception(failure)
-        else:
-            self._connected.set_result(None)
+            refused = reason.value in _LOGIN_REFUSED
+            failure = LoginRefusedError if refused else BrokerUnavailableError
+            self._connected.set_exception(failure(self._about(f"refused the connection: {reason}")))
+            return
+        # paho sets properties as attributes, which are there only where the broker sent them.
+        self._packet_bytes = getattr(properties, "MaximumPacketSize", None)
+        self.receive_maximum = min(
+            self.receive_maximum, getattr(properties, "ReceiveMaximum", self.receive_maximum)
+        )
+        if getattr(properties, "MaximumQoS", 1) == 0:
+            failure = LoginRefusedError
+            self._connected.set_exception(
+                failure(self._about("takes no QoS 1, so it can't say that it has a message"))
+            )
+            return
+        self._connected.set_result(None)
 
-    def _lost(self, what: str) -> None:
+    def _answered(self, message_id: int, reason: ReasonCode) -> None:
+        token = self._tokens.pop(message_id, None)
+        if token is None:
+            return
+        if not reason.is_failure:
+            self._events.taken(token)
+        elif reason.value in _MESSAGE_REFUSED:
+            self._events.refused(token, str(reason))
+        else:
+            too_fast = reason.value in _TOO_FAST
+            self._lose(BrokerClosedError(self._about(f"refused a publish: {reason}"), too_fast))
+
+    def _closed(self, reason: ReasonCode) -> None:
+        too_fast = reason.value in _TOO_FAST
+        self._lose(BrokerClosedError(self._about(f"closed the connection: {reason}"), too_fast))
+
+    def _lose(self, failure: BrokerUnavailableError) -> None:
         if self._failure is None:
-            self._failure = self._unavailable(what)
+            self._failure = failure
             if not self._connected.done():
-                self._connected.set_exception(self._failure)
-            self._on_lost()
+                self._connected.set_exception(failure)
+            self._events.lost()
+
+
+def tls_files(config: DestinationConfig) -> TlsFiles:
+    """Return the files that a destination's TLS is made of."""
+    return TlsFiles(config.ca_file, config.cert_file, config.key_file)

@@ -24,6 +24,7 @@ from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import Transaction
 
 Handler = Callable[[NodeContext, Request], Awaitable[Answer]]
+KeyUsed = Callable[[NodeContext], Awaitable[None]]
 
 _STORE_RETRY_S = 30
 _CLOCK_RETRY_S = 10
@@ -57,12 +58,20 @@ class _RefusedError(Exception):
 
 
 class OscoreSite:
-    """Serves the nodes whose contexts it was given, by key id."""
+    """Serves the nodes whose contexts are in a mapping by key id, at each request anew.
+
+    `key_used` is told of the first request that was answered under a key which supersedes others.
+    """
 
     def __init__(
-        self, contexts: Mapping[bytes, NodeContext], handler: Handler, store: Store
+        self,
+        contexts: Mapping[bytes, NodeContext],
+        handler: Handler,
+        store: Store,
+        key_used: KeyUsed | None = None,
     ) -> None:
         self._contexts = contexts
+        self._key_used = key_used
         self._handler = handler
         self._store = store
         self._log = EventLog("oscore")
@@ -117,6 +126,8 @@ class OscoreSite:
         else:
             response = Message(code=answer.code, payload=answer.payload)
             response.opt.content_format = answer.content_format
+            if context.supersedes and self._key_used is not None:
+                await self._key_used(context)
         protected: Message
         protected, _ = context.protect(response, request_id)  # type: ignore[no-untyped-call]
         return protected

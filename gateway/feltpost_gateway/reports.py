@@ -114,11 +114,11 @@ def log_fields(report: NodeReport) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def one_line(traceback: str) -> str:
+def one_line(traceback: str, max_chars: int = _LINE_MAX_CHARS) -> str:
     """Return a traceback on one line, its frames as `file:line function`, cut at the front."""
     lines = [_FRAME.sub(r"\1:\2 ", line.strip()) for line in traceback.splitlines()]
     text = " | ".join(line for line in lines if line and line != _TRACEBACK_HEAD)
-    return text if len(text) <= _LINE_MAX_CHARS else "…" + text[-_LINE_MAX_CHARS:]
+    return text if len(text) <= max_chars else "…" + text[-max_chars:]
 
 
 def _text(report: dict[Any, Any], key: int, name: str) -> str | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from feltpost_gateway.migrations import migrate
+from feltpost_gateway.salvage_registry import FoundRegistry
 from feltpost_gateway.sqlite_pages import MAGIC, PageReader, Row, Value
 from feltpost_gateway.transaction import MAX_NUMBER, GapReason, pack_checksum, with_checksum
 
@@ -49,8 +50,8 @@ class Salvaged:
 class _Found:
     """The rows of the small tables, the newest of each as far as copies can be told apart."""
 
-    nodes: dict[int, tuple[bytes, str, str, str]] = field(default_factory=dict)
-    node_keys: dict[int, bytes] = field(default_factory=dict)
+    registry: FoundRegistry = field(default_factory=FoundRegistry)
+    addresses: dict[int, bytes] = field(default_factory=dict)
     journals: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     old_journals: dict[tuple[int, int], int] = field(default_factory=dict)
     gaps: list[tuple[int, int, int, int, int, int]] = field(default_factory=list)
@@ -191,7 +192,7 @@ def _take_row(found: _Found, row: Row) -> bool:
         return _take_table_row(found, row.rowid, row.values)
     match row.values:
         case (bytes(eui64), int(node_id)) if len(eui64) == 8:
-            found.node_keys[node_id] = eui64
+            found.addresses[node_id] = eui64
         case (str(name), int(pack_id)):
             found.cursors[name] = max(pack_id, found.cursors.get(name, 0))
         case (int(node_id), int(journal), int(next_seq)):
@@ -212,32 +213,27 @@ def _take_row(found: _Found, row: Row) -> bool:
             if count > 0 and reason in _REASONS:
                 found.gaps.append((node_id, journal, first, count, reason, noted_ms))
         case _:
-            return False
+            return found.registry.take_row(row.values)
     return True
 
 
 def _take_table_row(found: _Found, rowid: int, values: tuple[Value, ...]) -> bool:
     match values:
-        case (None, bytes(eui64), str(name), str(owner), str(site)) if len(eui64) == 8:
-            found.nodes[rowid] = (eui64, name, owner, site)
         case (None, int(node_id), int(boot), int(received_ms), bytes(body)):
             found.reports[rowid] = (node_id, boot, received_ms, body)
         case (str(name), int(sequence)):
             found.sequences[name] = max(sequence, found.sequences.get(name, 0))
         case _:
-            return False
+            return found.registry.take_table_row(rowid, values)
     return True
 
 
 def _fill(store: sqlite3.Connection, found: _Found) -> tuple[int, int]:
     """Fill the small tables; return how many packs have no node, and how many numbers are lost."""
-    for node_id, eui64 in found.node_keys.items():
-        # The names come back from the configuration when the gateway starts.
-        found.nodes.setdefault(node_id, (eui64, "unknown", "unknown", "unknown"))
-    store.executemany(
-        "INSERT OR IGNORE INTO nodes VALUES (?, ?, ?, ?, ?)",
-        [(node_id, *node) for node_id, node in found.nodes.items()],
-    )
+    for node_id, eui64 in found.addresses.items():
+        # What the configuration file says of it comes back when the gateway starts.
+        found.registry.add_address(node_id, eui64)
+    found.registry.fill(store)
     dropped = store.execute(
         "DELETE FROM packs WHERE node_id NOT IN (SELECT id FROM nodes)"
     ).rowcount
@@ -254,7 +250,7 @@ def _fill(store: sqlite3.Connection, found: _Found) -> tuple[int, int]:
         [
             (rowid, *report)
             for rowid, report in sorted(found.reports.items())
-            if report[0] in found.nodes
+            if report[0] in found.registry.nodes
         ],
     )
     _set_sequence(store, found)
@@ -287,7 +283,7 @@ def _fill_journals(store: sqlite3.Connection, found: _Found) -> int:
     old = found.old_journals if found.is_version_1 else {}
     lost = 0
     for node_id, journal in {*packs, *gaps, *found.journals, *old}:
-        if node_id not in found.nodes:
+        if node_id not in found.registry.nodes:
             continue
         key = (node_id, journal)
         covered = _Ranges(packs.get(key, ()))

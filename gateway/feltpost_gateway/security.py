@@ -7,11 +7,12 @@ when.
 """
 
 import hashlib
+import hmac
 import secrets
+from dataclasses import dataclass
 
 from aiocoap import oscore
 
-from feltpost_gateway.config import NodeConfig
 from feltpost_gateway.transaction import SecurityRow, Transaction
 
 _BLOCK_NUMBERS = 64
@@ -24,6 +25,20 @@ _ECHO_BYTES = 8
 _START_BITS = 39
 
 
+@dataclass(frozen=True)
+class Speaker:
+    """The node that speaks with a key: its row in the store, its name and its URN."""
+
+    id: int
+    name: str
+    urn: str
+
+
+def fingerprint(key: bytes) -> bytes:
+    """Return what tells a key from others without giving it away, 8 bytes."""
+    return hashlib.sha256(b"feltpost key fingerprint" + key).digest()[:8]
+
+
 class NodeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):
     """The gateway's side of one node's security context."""
 
@@ -32,17 +47,26 @@ class NodeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContext
     id_context = None
     sender_id = b""
 
-    def __init__(self, node: NodeConfig, node_id: int) -> None:
+    def __init__(self, node: Speaker, key_id: bytes, key: bytes) -> None:
         self.node = node
-        self.node_id = node_id
-        self.recipient_id = node.key_id
-        key = node.key.get_secret_value()
+        self.recipient_id = key_id
         self.derive_keys(b"", key)  # type: ignore[no-untyped-call]
-        self.fingerprint = hashlib.sha256(b"feltpost key fingerprint" + key).digest()[:8]
+        self.fingerprint = fingerprint(key)
         self.recipient_replay_window = oscore.ReplayWindow(_WINDOW_SIZE, lambda: None)
         self.echo_recovery: bytes | None = secrets.token_bytes(_ECHO_BYTES)
         self.sender_sequence_number = 0
         self._sender_limit = 0
+        self.supersedes = False
+        """Whether the node has older keys that end when it uses this one."""
+
+    @property
+    def node_id(self) -> int:
+        """The node's row in the store."""
+        return self.node.id
+
+    def is_of(self, node_id: int, key: bytes) -> bool:
+        """Tell whether this is the context of that node's key."""
+        return self.node.id == node_id and hmac.compare_digest(self.fingerprint, fingerprint(key))
 
     def load(self, transaction: Transaction) -> SecurityRow:
         """Reserve the first block of sender sequence numbers and return the stored state.

@@ -11,9 +11,13 @@ from aiocoap.protocol import Context
 from aiocoap.tokenmanager import TokenManager
 
 from feltpost_gateway.clock import Clock
+from feltpost_gateway.commands import Commands
 from feltpost_gateway.config import Config
-from feltpost_gateway.errors import LinkError, StoreUnavailableError
-from feltpost_gateway.forwarder import Forwarder
+from feltpost_gateway.control import ControlServer, socket_path
+from feltpost_gateway.destinations import Destinations
+from feltpost_gateway.errors import ConfigError, LinkError, StoreUnavailableError
+from feltpost_gateway.exposition import Figures, MetricsServer
+from feltpost_gateway.forwarder import DestinationState
 from feltpost_gateway.housekeeping import Housekeeper
 from feltpost_gateway.ingest import Ingest
 from feltpost_gateway.links.base import Link
@@ -21,15 +25,16 @@ from feltpost_gateway.links.serial import SerialLink
 from feltpost_gateway.links.udp import UdpLink
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.oscore_site import OscoreSite
-from feltpost_gateway.security import NodeContext
+from feltpost_gateway.registry import Registry
 from feltpost_gateway.space import Limits
 from feltpost_gateway.store import Store
-from feltpost_gateway.transaction import NodeRow, SecurityRow, Transaction
+from feltpost_gateway.symptoms import Bounds
+from feltpost_gateway.traffic import Traffic
 from feltpost_gateway.waiting import WaitingContext, refuse
+from feltpost_gateway.watch import Watch
 
 AnyLink = TypeVar("AnyLink", bound=Link)
 
-_DESTINATION = "mqtt"
 _STORE_RETRY_S = 5.0
 _CLOCK_LOOK_S = 5.0
 _MIB = 1 << 20
@@ -50,14 +55,45 @@ class Gateway:
                 evict=config.store.when_full == "evict-oldest",
             ),
         )
+        self._registry = Registry(self._store, clock)
+        self._control = ControlServer(
+            socket_path(config.store.path), Commands(self._registry, self._store, clock).call
+        )
+        self.watch = Watch(
+            self._store,
+            clock,
+            Bounds(config.events.battery_volts, config.events.battery_percent),
+            config.all_destinations,
+        )
+        self.traffic = Traffic(
+            Ingest(self._store, clock, self.watch).handle,
+            lambda context: self.watch.heard(context.node_id, context.node.name),
+        )
+        self._metrics: MetricsServer | None = None
         self._coap: Context | None = None
         self._udp: UdpLink | None = None
+        self._destinations: Destinations | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def udp_port(self) -> int | None:
         """The UDP port in use, None without `[udp]`; of interest where port 0 was configured."""
         return self._udp.port if self._udp else None
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes the registry has, 0 while the store is not open."""
+        return len(self._registry.nodes)
+
+    @property
+    def destinations(self) -> list[DestinationState]:
+        """How it is with each destination, none while the store is not open."""
+        return [] if self._destinations is None else self._destinations.states()
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of the figures, None without `[metrics]`."""
+        return self._metrics.port if self._metrics else None
 
     async def start(self) -> None:
         """Open the store, then the links.
@@ -79,11 +115,14 @@ class Gateway:
             self._log.error("store-not-open", reason=error, retry_s=_STORE_RETRY_S)
             contexts = {node.key_id: WaitingContext(node) for node in self._config.nodes}
             self._coap.serversite = OscoreSite(contexts, refuse, self._store)
-            self._spawn(self._open_store_later(), "store")
+            self.spawn(self._open_store_later(), "store")
         self._add_links()
+        if self._config.metrics is not None:
+            figures = Figures(self._store, self.watch, self.traffic, self._clock)
+            self._metrics = MetricsServer(self._config.metrics, figures)
         if not self._clock.is_set():
             self._log.warning("clock-not-set", retry_s=_CLOCK_LOOK_S)
-            self._spawn(self._await_clock(), "clock")
+            self.spawn(self._await_clock(), "clock")
 
     async def _await_clock(self) -> None:
         # Nodes keep their readings meanwhile, or send them without a time of ours.
@@ -96,21 +135,59 @@ class Gateway:
         assert self._coap is not None
         await self._store.open()
         try:
-            contexts = await self._load_contexts()
+            await self._registry.open(self._config.nodes)
+            await self.watch.open()
         except StoreUnavailableError:
             await self._store.close()
             raise
-        site = OscoreSite(contexts, Ingest(self._store, self._clock).handle, self._store)
-        self._coap.serversite = site
-        self._spawn(self._store.run(), "store")
-        destinations = (_DESTINATION,) if self._config.broker is not None else ()
-        self._store.set_destinations(destinations)
-        if self._config.broker is not None:
-            forwarder = Forwarder(_DESTINATION, self._config.broker, self._store, self._clock)
-            self._spawn(forwarder.run(), "forwarder")
-        keep_days = self._config.store.retention_days
-        housekeeper = Housekeeper(self._store, self._clock, keep_days, destinations)
-        self._spawn(housekeeper.run(), "housekeeper")
+        self.spawn(self.watch.run(), "watch")
+        self._coap.serversite = OscoreSite(
+            self._registry.contexts,
+            self.traffic.handle,
+            self._store,
+            self._registry.key_used,
+        )
+        self.spawn(self._store.run(), "store")
+        housekeeper = Housekeeper(self._store, self._clock, self._config.store.retention_days, ())
+        destinations = Destinations(
+            self._store, self._registry, self._clock, housekeeper.set_destinations
+        )
+        self._destinations = destinations
+        try:
+            await destinations.apply(self._config.all_destinations)
+        except StoreUnavailableError as error:
+            self._log.error("destinations-not-begun", reason=error, retry_s=_STORE_RETRY_S)
+            self.spawn(self._apply_later(destinations), "destinations to begin")
+        self.spawn(destinations.run(), "destinations")
+        self.spawn(housekeeper.run(), "housekeeper")
+        await self._control.start()
+
+    async def reload(self, config: Config) -> None:
+        """Go on with the destinations of `config`; the rest of it holds from the next start on."""
+        rest = {"broker": None, "destinations": ()}
+        if config.model_copy(update=rest) != self._config.model_copy(update=rest):
+            self._log.warning("restart-needed", reason="more than destinations has changed")
+        self._config = self._config.model_copy(
+            update={"broker": config.broker, "destinations": config.destinations}
+        )
+        self.watch.set_destinations(config.all_destinations)
+        if self._destinations is not None:
+            try:
+                await self._destinations.apply(config.all_destinations)
+            except StoreUnavailableError as error:
+                self._log.error("destinations-not-changed", reason=error, retry_s=_STORE_RETRY_S)
+                self.spawn(self._apply_later(self._destinations), "destinations to change")
+        self._log.info("reloaded", destinations=len(config.all_destinations))
+
+    async def _apply_later(self, destinations: Destinations) -> None:
+        while True:
+            await asyncio.sleep(_STORE_RETRY_S)
+            try:
+                await destinations.apply(self._config.all_destinations)
+            except StoreUnavailableError as error:
+                self._log.limited((), "destinations-not-changed", reason=error)
+            else:
+                return
 
     async def _open_store_later(self) -> None:
         while True:
@@ -141,6 +218,13 @@ class Gateway:
         coap, self._coap = self._coap, None
         if coap is not None and coap.request_interfaces:
             await coap.shutdown()
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
+            await asyncio.to_thread(metrics.close)
+        destinations, self._destinations = self._destinations, None
+        if destinations is not None:
+            await destinations.stop()
+        await self._control.close()
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -162,26 +246,9 @@ class Gateway:
         finally:
             stopped.cancel()
 
-    def _spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+    def spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
+        """Run a part of the gateway, which ends with it."""
         self._tasks.append(asyncio.create_task(coroutine, name=name))
-
-    async def _load_contexts(self) -> dict[bytes, NodeContext]:
-        nodes = self._config.nodes
-
-        def load(transaction: Transaction) -> list[tuple[NodeContext, SecurityRow]]:
-            loaded = []
-            for node in nodes:
-                node_id = transaction.register_node(
-                    NodeRow(node.eui64, node.name, node.owner, node.site)
-                )
-                context = NodeContext(node, node_id)
-                loaded.append((context, context.load(transaction)))
-            return loaded
-
-        loaded = await self._store.write(load)
-        for context, row in loaded:
-            context.start(row)
-        return {context.recipient_id: context for context, _ in loaded}
 
     def _add_link(self, make: Callable[[MessageManager], AnyLink]) -> AnyLink:
         """Build aiocoap's layers for one link, each of which has message ids of its own."""
@@ -195,8 +262,10 @@ class Gateway:
         return link
 
 
-async def serve(config: Config, clock: Clock) -> None:
-    """Run a gateway until SIGTERM or SIGINT."""
+async def serve(
+    config: Config, clock: Clock, read_again: Callable[[], Config] | None = None
+) -> None:
+    """Run a gateway until SIGTERM or SIGINT; SIGHUP has it read its configuration again."""
     log = EventLog("service")
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -204,9 +273,29 @@ async def serve(config: Config, clock: Clock) -> None:
         loop.add_signal_handler(number, stop.set)
     gateway = Gateway(config, clock)
     await gateway.start()
+    if read_again is not None:
+        reloads = asyncio.Event()
+        loop.add_signal_handler(signal.SIGHUP, reloads.set)
+        gateway.spawn(_reload_on_demand(gateway, reloads, read_again), "reload")
     try:
-        log.info("ready", nodes=len(config.nodes), udp_port=gateway.udp_port)
+        log.info("ready", nodes=gateway.nodes, udp_port=gateway.udp_port)
         await gateway.run(stop)
     finally:
         await gateway.stop()
         log.info("stopped")
+
+
+async def _reload_on_demand(
+    gateway: Gateway, wanted: asyncio.Event, read: Callable[[], Config]
+) -> None:
+    log = EventLog("service")
+    while True:
+        await wanted.wait()
+        wanted.clear()
+        try:
+            config = await asyncio.to_thread(read)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                log.error("not-reloaded", reason=line)
+        else:
+            await gateway.reload(config)

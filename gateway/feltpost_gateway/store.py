@@ -174,17 +174,22 @@ class Store:
 
     async def read_packs(self, after_id: int, limit: int) -> list[StoredPack]:
         """Return the packs that follow `after_id`, oldest first, at most `limit`."""
-        return await self._read(lambda reader: read_packs(reader, after_id, limit))
+        return await self.read(lambda reader: read_packs(reader, after_id, limit))
 
     async def load_cursor(self, destination: str) -> int:
         """Return the id of the last pack that a destination has, 0 for none."""
-        return await self._read(lambda reader: load_cursor(reader, destination))
+        return await self.read(lambda reader: load_cursor(reader, destination))
 
     async def read_reports(self, node_id: int) -> list[Report]:
         """Return the reports of a node, the latest first."""
-        return await self._read(lambda reader: read_reports(reader, node_id))
+        return await self.read(lambda reader: read_reports(reader, node_id))
 
-    async def _read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def read(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Return what a short query finds; longer ones hold up the forwarders, which read too.
+
+        Raises `StoreUnavailableError` where the file can't be read.
+        """
+
         def run() -> Result:
             if self._reader is None:
                 self._reader = self._database.connect()

@@ -97,6 +97,7 @@ class StoredPack:
     """A row of packs, with its node; `body` is empty where the row fails its checksum."""
 
     id: int
+    node_id: int
     node: NodeRow
     journal: int
     first: int
@@ -140,6 +141,11 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The writer's connection, for operations on tables that have a module of their own."""
+        return self._db
 
     def register_node(self, node: NodeRow) -> int:
         """Return the id of the node's row, new or brought up to date."""
@@ -254,13 +260,15 @@ class Transaction:
     def prune(self, destinations: Iterable[str], before_ms: int, limit: int) -> int:
         """Delete packs that came before `before_ms` and that every destination has.
 
-        At most `limit` of the oldest are looked at; the number of deleted ones is returned.
+        At most `limit` of the oldest are looked at; the number of deleted ones is returned. Those
+        that one of `destinations` refused are left for a person to decide on.
         """
+        names = tuple(destinations)
         rows = self._db.execute(
             "DELETE FROM packs WHERE received_ms < ? AND id IN"
-            " (SELECT id FROM packs WHERE id <= ? ORDER BY id LIMIT ?)"
-            " RETURNING node_id, journal, first + count",
-            (before_ms, self._delivered(destinations), limit),
+            f" (SELECT id FROM packs WHERE id <= ? AND NOT {_refused_by(names)}"
+            " ORDER BY id LIMIT ?) RETURNING node_id, journal, first + count",
+            (before_ms, self._delivered(names), *names, limit),
         ).fetchall()
         self._note_deleted(rows)
         return len(rows)
@@ -272,18 +280,20 @@ class Transaction:
         clock is not needed; neighbours make one gap, so that a long outage doesn't fill the store
         with gaps.
         """
-        delivered = self._delivered(destinations)
+        names = tuple(destinations)
+        delivered = self._delivered(names)
         newest = self._db.execute(
             "SELECT received_ms FROM packs ORDER BY id DESC LIMIT 1"
         ).fetchone()
         rows = self._db.execute(
-            "DELETE FROM packs WHERE id IN (SELECT id FROM packs WHERE id <= ? ORDER BY id LIMIT ?)"
-            " RETURNING id, node_id, journal, first, count",
-            (delivered if only_delivered else _MAX_ID, limit),
+            f"SELECT id, node_id, journal, first, count, {_refused_by(names)} FROM packs"
+            " WHERE id <= ? ORDER BY id LIMIT ?",
+            (*names, delivered if only_delivered else _MAX_ID, limit),
         ).fetchall()
+        self._db.executemany("DELETE FROM packs WHERE id = ?", [(row[0],) for row in rows])
         undelivered = 0
-        for pack_id, node_id, journal, first, count in sorted(rows):
-            if pack_id > delivered:
+        for pack_id, node_id, journal, first, count, refused in rows:
+            if pack_id > delivered or refused:
                 undelivered += count
                 self._extend_gap(node_id, journal, first, count, int(newest[0]))
         self._note_deleted([(row[1], row[2], row[3] + row[4]) for row in rows])
@@ -400,6 +410,15 @@ class Transaction:
         return taken
 
 
+def _refused_by(destinations: tuple[str, ...]) -> str:
+    """Return the condition that one of the destinations, its parameters, refused a pack."""
+    places = ", ".join("?" * len(destinations))
+    return (
+        "EXISTS (SELECT 1 FROM dead_letters"
+        f" WHERE pack_id = packs.id AND destination IN ({places}))"
+    )
+
+
 def load_cursor(connection: sqlite3.Connection, destination: str) -> int:
     """Return the id of the last pack that a destination has, 0 for none."""
     row = connection.execute(
@@ -443,10 +462,11 @@ def read_packs(connection: sqlite3.Connection, after_id: int, limit: int) -> lis
     packs = []
     for pack_id, eui64, name, owner, site, *row, checksum in rows:
         intact = _is_intact(row, checksum)
-        _, journal, first, count, skip, received_ms, body = row
+        node_id, journal, first, count, skip, received_ms, body = row
         packs.append(
             StoredPack(
                 pack_id,
+                node_id,
                 NodeRow(eui64, name, owner, site),
                 journal,
                 first,

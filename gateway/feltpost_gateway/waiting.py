@@ -13,7 +13,7 @@ from aiocoap import oscore
 from feltpost_gateway.config import NodeConfig
 from feltpost_gateway.errors import StoreUnavailableError
 from feltpost_gateway.ingest import Answer, Request
-from feltpost_gateway.security import NodeContext
+from feltpost_gateway.security import NodeContext, Speaker
 
 # Reserved numbers start below 2^39 (security.py) and would have to grow by 2^38 to get here.
 _PARTIAL_IV_START = 3 << 38
@@ -26,7 +26,8 @@ class WaitingContext(NodeContext):
     """A node's security context without a store; it protects nothing but the one refusal."""
 
     def __init__(self, node: NodeConfig) -> None:
-        super().__init__(node, _NO_ROW)
+        speaker = Speaker(_NO_ROW, node.name, node.urn)
+        super().__init__(speaker, node.key_id, node.key.get_secret_value())
         self.recipient_replay_window.initialize_empty()
         self.echo_recovery = None
 

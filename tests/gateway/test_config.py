@@ -136,7 +136,7 @@ def test_command_line(tmp_path: Path) -> None:
     runner = CliRunner()
     good = runner.invoke(app, ["check-config", "--config", str(write(tmp_path, GOOD))])
     assert good.exit_code == 0
-    assert "1 nodes, 1 serial ports, udp on, broker on" in good.output
+    assert "1 nodes, 1 serial ports, 1 destinations, 1 warnings" in good.output
     absent = os.fspath(tmp_path / "absent.toml")
     for command in ("run", "check-config"):
         result = runner.invoke(app, [command, "--config", absent])

@@ -38,6 +38,38 @@ DATA = {
         INSERT INTO cursors VALUES ('mqtt', 4);
     """,
 }
+DATA[2] = (
+    DATA[1]
+    .replace("(1, 1, 44), (1, 2, 7)", "(1, 1, 44, 12), (1, 2, 7, 7)")
+    .replace(
+        """received_ms, body)
+        SELECT value, 1, 1, 4 * value, 4, 0, 1000 + value, randomblob(300)
+        FROM generate_series;""",
+        """received_ms, body, checksum)
+        SELECT value, 1, 1, 4 * value, 4, 0, 1000 + value, randomblob(300), 0
+        FROM generate_series;
+        UPDATE packs
+        SET checksum = pack_checksum(node_id, journal, first, count, skip, received_ms, body);""",
+    )
+)
+DATA[3] = (
+    DATA[2]
+    + """
+        INSERT INTO ahead VALUES ('mqtt', 6, 8);
+        INSERT INTO begun VALUES ('mqtt', 'undelivered', NULL);
+        INSERT INTO dead_letters VALUES (7, 'mqtt', '28-31', 'a/b', 'too large', 6000);
+    """
+)
+DATA[4] = (
+    DATA[3].replace("INTO nodes VALUES", "INTO nodes (id, eui64, name, owner, site) VALUES")
+    + """
+        UPDATE nodes SET room = '3.B', classes = 'co2=open', declared_in = 'registry';
+        INSERT INTO node_keys VALUES (x'01', 1, zeroblob(16), 1000, 1), (x'02', 1, NULL, 1000, 2);
+        INSERT INTO owners VALUES ('owner', 'The Owner', 'Someone', 'a@b.dk', 'https://licence');
+        INSERT INTO metric_classes VALUES ('co2', 'private');
+        INSERT INTO node_history VALUES (1, 1, 1000, 'serviced', NULL, NULL, NULL, 'new battery');
+    """
+)
 
 
 def make_old(path: Path, version: int) -> list[tuple[Any, ...]]:
@@ -46,6 +78,7 @@ def make_old(path: Path, version: int) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA page_size = 4096")
         connection.execute("PRAGMA journal_mode = WAL")
+        connection.create_function("pack_checksum", 7, pack_checksum, deterministic=True)
         for number in range(1, version + 1):
             connection.executescript((schema / f"{number:04}.sql").read_text())
         connection.execute(f"PRAGMA user_version = {version}")
@@ -55,6 +88,24 @@ def make_old(path: Path, version: int) -> list[tuple[Any, ...]]:
         )
         connection.executescript(DATA[version])
         return connection.execute("SELECT * FROM packs").fetchall()
+
+
+def destinations_of(path: Path) -> list[list[tuple[Any, ...]]]:
+    """What the tables of version 3 hold."""
+    with closing(sqlite3.connect(path)) as reader:
+        return [
+            reader.execute(f"SELECT * FROM {table}").fetchall()
+            for table in ("ahead", "begun", "dead_letters")
+        ]
+
+
+def test_where_destinations_are_is_kept(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    make_old(path, 3)
+    before = destinations_of(path)
+    assert all(before)
+    run(reopen(path))
+    assert destinations_of(path) == before
 
 
 def check_new(path: Path, packs: list[tuple[Any, ...]]) -> None:

@@ -25,14 +25,19 @@ def free_port() -> int:
 
 
 class Broker:
-    """A mosquitto that can be stopped and started again on the same port."""
+    """A mosquitto that can be stopped and started again on the same port.
 
-    def __init__(self, directory: Path) -> None:
+    `listener` has more lines of configuration for its listener.
+    """
+
+    def __init__(self, directory: Path, listener: str = "") -> None:
         self.port = free_port()
         self._config = directory / "mosquitto.conf"
         self._log = directory / "mosquitto.log"
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n"
+            f"listener {self.port} 127.0.0.1\n{listener}\n"
+            f"allow_anonymous {str('password_file' not in listener).lower()}\n"
+            "max_queued_messages 0\n"
             "max_inflight_messages 0\n"
             # The subscriber's session outlives a restart, so that what the gateway publishes
             # before the subscriber is back waits for it.
@@ -79,8 +84,13 @@ class Arrival:
     def numbers(self) -> list[tuple[str, int, int]]:
         """(node, journal, number) of each of its readings."""
         node, journal = self.properties["node"], int(self.properties["journal"])
-        first, count = int(self.properties["seq"]), int(self.properties["count"])
-        return [(node, journal, first + i) for i in range(count)]
+        return [(node, journal, number) for number in numbers_of(self.properties["seq"])]
+
+
+def numbers_of(ranges: str) -> list[int]:
+    """The numbers in `40-43,47`."""
+    ends = [part.partition("-") for part in ranges.split(",")]
+    return [n for first, _, last in ends for n in range(int(first), int(last or first) + 1)]
 
 
 class Subscriber:

@@ -1,0 +1,332 @@
+"""The registry's rows in the store, as operations inside one transaction of the writer.
+
+A key that was revoked is overwritten on the disk, not only unlinked.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from feltpost_gateway.formats.base import Position, Setting
+from feltpost_gateway.nodes import (
+    Node,
+    OperatorError,
+    Owner,
+    format_classes,
+    format_mac,
+    parse_classes,
+)
+from feltpost_gateway.publication import Publication
+from feltpost_gateway.texts import text
+
+_NODE_COLUMNS = (
+    "eui64, name, owner, site, setting, room, latitude, longitude, elevation_m, kit, metrics,"
+    " classes, declared_in, removed"
+)
+
+
+class DeclaredIn(StrEnum):
+    """Where a node is kept up: the configuration file, here, or nowhere since a salvage."""
+
+    FILE = "file"
+    REGISTRY = "registry"
+    LOST = "lost"
+
+
+class HistoryKind(StrEnum):
+    """What was done to a node."""
+
+    INSTALLED = "installed"
+    SERVICED = "serviced"
+    CALIBRATED = "calibrated"
+
+
+@dataclass(frozen=True)
+class NodeKey:
+    """A key that is valid; `key` is the OSCORE master secret."""
+
+    key_id: bytes
+    node_id: int
+    key: bytes = field(repr=False)
+    since_ms: int
+
+
+@dataclass(frozen=True)
+class RegisteredNode:
+    """A row of nodes; one that was removed stays as long as there are readings of it."""
+
+    id: int
+    node: Node
+    declared_in: DeclaredIn
+    removed: bool
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """What was done to a node, when (Unix ms); a calibration has what it compared."""
+
+    at_ms: int
+    kind: HistoryKind
+    note: str = ""
+    metric: str | None = None
+    measured: float | None = None
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The whole registry but for its history; `keys` are the valid ones, the oldest first."""
+
+    nodes: tuple[RegisteredNode, ...]
+    keys: tuple[NodeKey, ...]
+    owners: tuple[Owner, ...]
+    classes: dict[str, Publication]
+
+
+class RegistryRows:
+    """The operations; every method must run inside a transaction that its caller commits."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection, for operations that have a module of their own."""
+        return self._db
+
+    def load(self) -> Snapshot:
+        """Return what is there."""
+        keys = self._db.execute(
+            "SELECT key_id, node_id, key, since_ms FROM node_keys WHERE key IS NOT NULL"
+            " ORDER BY since_ms"
+        )
+        return replace(load_without_keys(self._db), keys=tuple(NodeKey(*row) for row in keys))
+
+    def find(self, eui64: bytes) -> RegisteredNode | None:
+        """Return the node with that address, removed or not."""
+        found = load_nodes(self._db, "WHERE eui64 = ?", eui64)
+        return found[0] if found else None
+
+    def save_node(self, node: Node, declared_in: DeclaredIn) -> int:
+        """Store a node, new or changed, and return the id of its row."""
+        place = node.position
+        values = (
+            node.eui64,
+            node.name,
+            node.owner,
+            node.site,
+            node.setting,
+            node.room,
+            None if place is None else place.latitude,
+            None if place is None else place.longitude,
+            None if place is None else place.elevation_m,
+            node.kit,
+            " ".join(node.metrics),
+            format_classes(node.classes),
+            declared_in,
+            False,
+        )
+        names = _NODE_COLUMNS.split(", ")
+        places = ", ".join("?" * len(names))
+        changes = ", ".join(f"{name} = excluded.{name}" for name in names)
+        row = self._db.execute(
+            f"INSERT INTO nodes ({_NODE_COLUMNS}, revision) VALUES ({places}, 1)"
+            f" ON CONFLICT (eui64) DO UPDATE SET {changes}, revision = revision + 1"
+            " RETURNING id",
+            values,
+        ).fetchone()
+        return int(row[0])
+
+    def check_names(self) -> None:
+        """Raise `OperatorError` where two nodes of a site have one name.
+
+        To be called when all changes are made, so that two nodes can change names.
+        """
+        twins = self._db.execute(
+            "SELECT owner, site, name, min(eui64), max(eui64) FROM nodes"
+            " WHERE NOT removed AND declared_in <> ? GROUP BY owner, site, name"
+            " HAVING count(*) > 1 ORDER BY owner, site, name",
+            (DeclaredIn.LOST,),
+        ).fetchone()
+        if twins is not None:
+            owner, site, name, one, other = twins
+            raise OperatorError(
+                text(
+                    "{owner}/{site} would have two nodes {name}, {mac} and {other}. Give one of"
+                    " them another name",
+                    owner=owner,
+                    site=site,
+                    name=name,
+                    mac=format_mac(one),
+                    other=format_mac(other),
+                )
+            )
+
+    def remove_node(self, node_id: int) -> None:
+        """Take a node off the list and its keys away; its readings stay what they are."""
+        self.revoke_keys(node_id)
+        self._db.execute(
+            "UPDATE nodes SET removed = 1, revision = revision + 1 WHERE id = ?", (node_id,)
+        )
+
+    def take_over(self, node_id: int) -> None:
+        """Note that a node is kept up here from now on, whatever the configuration file says."""
+        self._db.execute(
+            "UPDATE nodes SET declared_in = ?, revision = revision + 1"
+            " WHERE id = ? AND declared_in <> ?",
+            (DeclaredIn.REGISTRY, node_id, DeclaredIn.REGISTRY),
+        )
+
+    def add_key(self, node_id: int, key_id: bytes, key: bytes, now_ms: int) -> None:
+        """Make a key valid; raise `OperatorError` where another valid key has its id.
+
+        It counts as newer than the node's others even where the clock has been set back.
+        """
+        row = self._db.execute(
+            "SELECT node_id, key, nodes.eui64 FROM node_keys JOIN nodes ON nodes.id = node_id"
+            " WHERE key_id = ?",
+            (key_id,),
+        ).fetchone()
+        if row is not None and row[1] is not None and (row[0], row[1]) != (node_id, key):
+            raise OperatorError(
+                text(
+                    "the key id 0x{key_id} belongs to a key of {mac} already. Give the new key"
+                    " another id",
+                    key_id=key_id.hex(),
+                    mac=format_mac(row[2]),
+                )
+            )
+        since_ms = max([now_ms, *(known.since_ms + 1 for known in self.keys_of(node_id))])
+        self._db.execute(
+            "INSERT INTO node_keys VALUES (?, ?, ?, ?, 1) ON CONFLICT (key_id) DO UPDATE SET"
+            " node_id = excluded.node_id, key = excluded.key, since_ms = excluded.since_ms,"
+            " revision = revision + 1 WHERE key IS NULL",
+            (key_id, node_id, key, since_ms),
+        )
+
+    def keys_of(self, node_id: int) -> list[NodeKey]:
+        """Return a node's valid keys, the oldest first."""
+        rows = self._db.execute(
+            "SELECT key_id, node_id, key, since_ms FROM node_keys"
+            " WHERE node_id = ? AND key IS NOT NULL ORDER BY since_ms",
+            (node_id,),
+        )
+        return [NodeKey(*row) for row in rows]
+
+    def revoke_keys(self, node_id: int, but: bytes | None = None) -> int:
+        """Take a node's keys away, all or all but one; return how many went."""
+        with overwriting(self._db):
+            return self._db.execute(
+                "UPDATE node_keys SET key = NULL, revision = revision + 1"
+                " WHERE node_id = ? AND key_id IS NOT ? AND key IS NOT NULL",
+                (node_id, but),
+            ).rowcount
+
+    def save_owner(self, owner: Owner) -> None:
+        """Store an owner, new or changed."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO owners VALUES (?, ?, ?, ?, ?)",
+            (owner.name, owner.title, owner.contact, owner.email, owner.licence),
+        )
+
+    def remove_owner(self, name: str) -> bool:
+        """Forget an owner's contact and licence; return whether there was one."""
+        return self._db.execute("DELETE FROM owners WHERE name = ?", (name,)).rowcount > 0
+
+    def save_class(self, metric: str, name: Publication) -> None:
+        """Set the class that a metric has wherever a node says nothing else."""
+        self._db.execute("INSERT OR REPLACE INTO metric_classes VALUES (?, ?)", (metric, name))
+
+    def add_history(self, node_id: int, entry: HistoryEntry) -> None:
+        """Note what was done to a node."""
+        self._db.execute(
+            "INSERT INTO node_history (node_id, at_ms, kind, metric, measured, reference, note)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                node_id,
+                entry.at_ms,
+                entry.kind,
+                entry.metric,
+                entry.measured,
+                entry.reference,
+                entry.note,
+            ),
+        )
+
+    def history_of(self, node_id: int) -> list[HistoryEntry]:
+        """Return what was done to a node, the oldest first."""
+        rows = self._db.execute(
+            "SELECT at_ms, kind, note, metric, measured, reference FROM node_history"
+            " WHERE node_id = ? ORDER BY at_ms, id",
+            (node_id,),
+        )
+        return [HistoryEntry(at_ms, HistoryKind(kind), *rest) for at_ms, kind, *rest in rows]
+
+
+def load_without_keys(connection: sqlite3.Connection) -> Snapshot:
+    """Return the registry as those may know it who have no business with keys."""
+    owners = connection.execute("SELECT name, title, contact, email, licence FROM owners")
+    classes = connection.execute("SELECT metric, class FROM metric_classes")
+    return Snapshot(
+        load_nodes(connection),
+        (),
+        tuple(Owner(*row) for row in owners),
+        {metric: Publication(name) for metric, name in classes},
+    )
+
+
+def load_nodes(
+    connection: sqlite3.Connection, where: str = "", *values: object
+) -> tuple[RegisteredNode, ...]:
+    """Return the rows of nodes that `where` selects, removed ones too, in the order of names."""
+    rows = connection.execute(
+        f"SELECT id, {_NODE_COLUMNS} FROM nodes {where} ORDER BY owner, site, name, id", values
+    )
+    return tuple(_registered(*row) for row in rows)
+
+
+def _registered(
+    node_id: int,
+    eui64: bytes,
+    name: str,
+    owner: str,
+    site: str,
+    setting: str,
+    room: str | None,
+    latitude: float | None,
+    longitude: float | None,
+    elevation_m: float | None,
+    kit: str | None,
+    metrics: str,
+    classes: str,
+    declared_in: str,
+    removed: int,
+) -> RegisteredNode:
+    position = None
+    if latitude is not None and longitude is not None:
+        position = Position(latitude, longitude, elevation_m)
+    node = Node(
+        eui64=eui64,
+        name=name,
+        owner=owner,
+        site=site,
+        setting=Setting(setting),
+        room=room,
+        position=position,
+        kit=kit,
+        metrics=tuple(metrics.split()),
+        classes=parse_classes(classes),
+    )
+    return RegisteredNode(node_id, node, DeclaredIn(declared_in), bool(removed))
+
+
+@contextmanager
+def overwriting(connection: sqlite3.Connection) -> Iterator[None]:
+    """Have what is deleted or changed meanwhile overwritten with zeros in the file."""
+    connection.execute("PRAGMA secure_delete = ON")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA secure_delete = OFF")

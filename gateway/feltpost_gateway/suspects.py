@@ -1,0 +1,61 @@
+"""Finds the message that makes a broker hang up, without holding the others back.
+
+MQTT 3.1.1 has no way to refuse a message but to close the connection, and so do many brokers of
+MQTT 5. What was on its way then is sent again one by one. A pack on which alone the connection
+breaks three times is left out for once: where the broker takes another one next, the pack was to
+blame; where it takes none, the broker is. The three times lie apart, since a broker that is asked
+to take too much too fast hangs up on any message.
+"""
+
+import time
+from collections.abc import Callable
+
+_TRIES = 3
+_APART_S = 5.0
+
+
+class Suspects:
+    """Packs, by their ids, that were on their way when a connection broke."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._losses: dict[int, int] = {}
+        self._counted_s = -_APART_S
+        self.set_aside: int | None = None
+        """The pack that is to be left out until another one has been taken."""
+
+    @property
+    def cautious(self) -> bool:
+        """Whether one message at a time must be sent."""
+        return bool(self._losses)
+
+    def lost(self, on_their_way: set[int], acknowledged: int) -> None:
+        """Note a broken connection, on which `acknowledged` messages had been taken before."""
+        if self.set_aside is not None and not acknowledged and on_their_way:
+            self.clear()
+            return
+        for pack_id in on_their_way:
+            self._losses.setdefault(pack_id, 0)
+        if len(on_their_way) == 1 and self._now_s() - self._counted_s >= _APART_S:
+            self._counted_s = self._now_s()
+            (pack_id,) = on_their_way
+            self._losses[pack_id] += 1
+            if self._losses[pack_id] >= _TRIES:
+                self.set_aside = pack_id
+
+    def taken(self, pack_id: int, was_left_out: bool) -> bool:
+        """Note that the broker took a pack's message; tell whether the one set aside is to blame.
+
+        It is where it was left out before this one, and it is no suspect any more then.
+        """
+        self._losses.pop(pack_id, None)
+        if self.set_aside is None or not was_left_out:
+            return False
+        self._losses.pop(self.set_aside, None)
+        self.set_aside = None
+        return True
+
+    def clear(self) -> None:
+        """Suspect none any more."""
+        self._losses.clear()
+        self.set_aside = None

@@ -1,0 +1,34 @@
+"""Counts what nodes ask and what they are answered, since the gateway started."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from aiocoap.numbers import codes
+
+from feltpost_gateway.errors import TransientError
+from feltpost_gateway.ingest import Answer, Request
+from feltpost_gateway.security import NodeContext
+
+Handler = Callable[[NodeContext, Request], Awaitable[Answer]]
+
+
+class Traffic:
+    """Hands authentic requests on to `handler`, counts them, and tells `heard` of each contact."""
+
+    def __init__(self, handler: Handler, heard: Callable[[NodeContext], None]) -> None:
+        self._handler = handler
+        self._heard = heard
+        self.answers: Counter[str] = Counter()
+        """How many answers had each code, such as `2.04`."""
+
+    async def handle(self, context: NodeContext, request: Request) -> Answer:
+        """Return the handler's answer, or raise what it raises."""
+        try:
+            answer = await self._handler(context, request)
+        except TransientError:
+            self.answers[codes.SERVICE_UNAVAILABLE.dotted] += 1
+            self._heard(context)
+            raise
+        self.answers[answer.code.dotted] += 1
+        self._heard(context)
+        return answer

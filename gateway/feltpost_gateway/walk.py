@@ -1,0 +1,190 @@
+"""Walks a lane: takes packs from the store and makes them into messages."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from feltpost_gateway import formats
+from feltpost_gateway.accounts import Accounts
+from feltpost_gateway.clock import Clock
+from feltpost_gateway.delivery import DeadLetter, format_ranges, note_refused
+from feltpost_gateway.destination_config import DestinationConfig
+from feltpost_gateway.directory import Directory
+from feltpost_gateway.errors import ClockNotSetError, PackError
+from feltpost_gateway.formats.base import NodeDescription
+from feltpost_gateway.logs import EventLog
+from feltpost_gateway.mqtt import Outgoing
+from feltpost_gateway.progress import Lane
+from feltpost_gateway.selection import Selection
+from feltpost_gateway.store import Store
+from feltpost_gateway.topics import fill
+from feltpost_gateway.transaction import StoredPack, Transaction
+
+# What is read at a time, so that a backlog takes no memory.
+_READ_PACKS = 64
+
+
+@dataclass(frozen=True)
+class Item:
+    """A message, and what it carries: numbers of a pack, as ranges."""
+
+    pack_id: int
+    node: NodeDescription
+    seqs: str
+    message: Outgoing
+
+
+class Office:
+    """Makes messages for one destination, and writes down what can't be sent."""
+
+    def __init__(
+        self,
+        config: DestinationConfig,
+        accounts: Accounts,
+        store: Store,
+        directory: Directory,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._accounts = accounts
+        self._format = formats.load(config.format)
+        self._selection = Selection(config, accounts, directory)
+        self._store = store
+        self._clock = clock
+        self._log = EventLog("forwarder")
+        self.refused = 0
+        """How many messages the destination did not take for good."""
+
+    async def read(self, after_id: int) -> list[StoredPack]:
+        """Return packs that follow `after_id`; fewer than `full_read` where there are no more."""
+        return await self._store.read_packs(after_id, self.full_read)
+
+    full_read = _READ_PACKS
+
+    async def compose(self, pack: StoredPack) -> list[Item]:
+        """Return what of a pack the destination is to have, as messages."""
+        node = self._selection.describe(pack)
+        if node is None:
+            return []
+        try:
+            readings = self._selection.readings(node, pack)
+        except (PackError, ClockNotSetError) as error:
+            # It was read when it came, so the store has gone bad or the rules have changed. One
+            # such pack must not hold up all others; it is accounted for as a gap.
+            await self._note_unreadable(pack, error)
+            return []
+        topic = fill(self._config.topic, self._accounts.fields(node))
+        try:
+            messages = self._format.messages(node, pack.journal, readings)
+        except PackError as error:
+            seqs = format_ranges(reading.seq for reading in readings)
+            await self.note_refused(pack.id, seqs, topic, str(error))
+            return []
+        return [
+            Item(
+                pack.id,
+                node,
+                seqs := format_ranges(message.seqs),
+                Outgoing(
+                    topic,
+                    message.payload,
+                    self._format.CONTENT_TYPE,
+                    {"node": node.urn, "journal": str(pack.journal), "seq": seqs},
+                ),
+            )
+            for message in messages
+        ]
+
+    async def note_refused(self, pack_id: int, seqs: str, topic: str, reason: str) -> None:
+        """Write down what the destination does not take."""
+        name = self._config.name
+        letter = DeadLetter(name, pack_id, seqs, topic, reason, self._clock.now_ms())
+
+        def note(transaction: Transaction) -> None:
+            note_refused(transaction.connection, letter)
+
+        await self._store.write(note)
+        self.refused += 1
+        self._log.limited(
+            (name, reason),
+            "refused-for-good",
+            destination=name,
+            topic=topic,
+            pack=pack_id,
+            seq=seqs,
+            reason=reason,
+        )
+
+    async def _note_unreadable(self, pack: StoredPack, error: Exception) -> None:
+        self._log.error(
+            "unreadable",
+            node=pack.node.name,
+            journal=pack.journal,
+            seq=pack.first,
+            count=pack.count,
+            reason=error,
+        )
+        noted_ms = self._clock.now_ms()
+
+        def note(transaction: Transaction) -> None:
+            transaction.note_unreadable(pack.id, noted_ms)
+
+        await self._store.write(note)
+
+
+class Walk:
+    """The messages of one lane that have not gone out yet."""
+
+    def __init__(self, lane: Lane, office: Office) -> None:
+        self.lane = lane
+        self._office = office
+        self._packs: deque[StoredPack] = deque()
+        self._items: deque[Item] = deque()
+        self._may_have_more = True
+        self.aside: list[Item] = []
+        """The messages of the pack that was left out."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to be sent, as far as is known."""
+        return not self._items and not self._packs and not self._may_have_more
+
+    def woken(self) -> None:
+        """Note that the store may have new packs."""
+        self._may_have_more = True
+
+    async def next(self, set_aside: int | None) -> Item | None:
+        """Return the next message, again until `pop`; None where more steps may be needed.
+
+        A step takes up one pack at most. Of the pack `set_aside` no message is sent.
+        """
+        if not self._items:
+            await self._take_up(set_aside)
+        return self._items[0] if self._items else None
+
+    def pop(self) -> None:
+        """Go on to the message after the next one."""
+        self._items.popleft()
+
+    async def _take_up(self, set_aside: int | None) -> None:
+        if not self._packs and self._may_have_more:
+            # Before the reading: what is stored during it wakes the walk again.
+            self._may_have_more = False
+            read = await self._office.read(self.lane.position)
+            self._packs.extend(read)
+            self._may_have_more |= len(read) == self._office.full_read
+        if not self._packs:
+            if self.lane.upto is not None and not self._may_have_more:
+                self.lane.end()
+            return
+        pack = self._packs.popleft()
+        if self.lane.upto is not None and pack.id > self.lane.upto:
+            self._packs.clear()
+            self._may_have_more = False
+            self.lane.end()
+            return
+        items = [] if self.lane.has(pack.id) else await self._office.compose(pack)
+        self.lane.begin(pack.id, len(items))
+        if pack.id == set_aside:
+            self.aside = items
+        else:
+            self._items.extend(items)
