@@ -6,6 +6,8 @@ section 5 and RFC 7252 section 3.
 """
 
 import asyncio
+import contextlib
+import random
 import secrets
 import socket
 import time
@@ -167,10 +169,19 @@ def pack(first: int, readings: int) -> bytes:
 
 
 def free_udp_port() -> int:
-    """Return a UDP port of the loopback interface that nobody listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a UDP port of the loopback interface that nobody listens on.
+
+    It is below those that the system hands out (from 32768), so that none of a thousand nodes'
+    sockets takes it before the gateway does.
+    """
+    while True:
+        port = random.randrange(20_000, 30_000)
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+            contextlib.suppress(OSError),
+        ):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def enrol(count: int) -> list[Enrolled]:

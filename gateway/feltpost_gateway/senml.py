@@ -166,11 +166,19 @@ class _Resolver:
         return full
 
     def _time_ms(self, time: Number) -> int:
-        seconds = Decimal(self._base_time) + Decimal(time)
-        if abs(seconds) > _MAX_TIME_S:
+        base = self._base_time
+        if isinstance(base, int) and isinstance(time, int):
+            # What our own nodes send needs no decimals.
+            milliseconds = 1000 * (base + time)
+        else:
+            seconds = Decimal(base) + Decimal(time)
+            # Before it is rounded, which takes the longer the larger it is.
+            if abs(seconds) > _MAX_TIME_S:
+                raise PackError("its time is out of all bounds")
+            milliseconds = round(seconds * 1000)
+        if abs(milliseconds) > 1000 * _MAX_TIME_S:
             raise PackError("its time is out of all bounds")
-        milliseconds = round(seconds * 1000)
-        if seconds >= _ABSOLUTE_FROM_S:
+        if milliseconds >= 1000 * _ABSOLUTE_FROM_S:
             return milliseconds
         if self._now_ms is None:
             raise ClockNotSetError("a relative time came while the gateway's clock is not set")
