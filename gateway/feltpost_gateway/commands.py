@@ -1,4 +1,4 @@
-"""What operators can ask of the registry, in the form in which it crosses the control socket.
+"""What operators can ask of the registry and the destinations, as it crosses the control socket.
 
 Each command takes and returns JSON values. The service answers them over the socket; without a
 service the command line carries them out itself (`operator_access`).
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from feltpost_gateway import nodes
 from feltpost_gateway.clock import Clock
+from feltpost_gateway.delivery import drop_dead_letters
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.nodes import (
     NODE_COLUMNS,
@@ -40,6 +41,9 @@ from feltpost_gateway.store import Store
 from feltpost_gateway.texts import Text, text
 
 Json = Any
+Retry = Callable[[str], Awaitable[int]]
+"""Has a destination get once more what it refused; raises `KeyError` where there is none."""
+
 Expect = Literal["new", "known", "either"]
 
 _SECRETS = ("key_id", "key")
@@ -65,8 +69,9 @@ class RowsError(OperatorError):
 class Commands:
     """Carries commands out; `call` finds them by name."""
 
-    def __init__(self, registry: Registry, store: Store, clock: Clock) -> None:
+    def __init__(self, registry: Registry, store: Store, clock: Clock, retry: Retry) -> None:
         self._registry = registry
+        self._retry = retry
         self._store = store
         self._clock = clock
         self._log = EventLog("registry")
@@ -84,6 +89,8 @@ class Commands:
             "remove-owner": self.remove_owner,
             "list-classes": self.list_classes,
             "set-class": self.set_class,
+            "retry-refused": self.retry_refused,
+            "drop-refused": self.drop_refused,
         }
 
     async def call(self, name: str, arguments: dict[str, Json]) -> Json:
@@ -207,6 +214,23 @@ class Commands:
         purged = await purge(self._registry, self._store, row.id)
         self._log.warning("purged", mac=format_mac(row.node.eui64), **asdict(purged))
         return {**self._summary(row), "purged": asdict(purged)}
+
+    async def retry_refused(self, destination: str) -> Json:
+        """Send a destination once more what it refused; return how many messages that are."""
+        try:
+            messages = await self._retry(destination)
+        except KeyError:
+            raise OperatorError(text("there is no destination {name}", name=destination)) from None
+        self._log.info("refused-retried", destination=destination, messages=messages)
+        return messages
+
+    async def drop_refused(self, destination: str) -> Json:
+        """Give up what a destination, or one that was, refused; return how many messages."""
+        messages = await self._store.write(
+            lambda transaction: drop_dead_letters(transaction.connection, destination)
+        )
+        self._log.warning("refused-dropped", destination=destination, messages=messages)
+        return messages
 
     async def list_owners(self) -> Json:
         """Return the owners."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Protocol
 
 from feltpost_gateway.accounts import Accounts
@@ -35,6 +36,9 @@ class Connections(Protocol):
     async def check(self) -> None:
         """Raise `BrokerUnavailableError` where messages were on a connection that is gone."""
 
+    def publish_status(self) -> None:
+        """Say on the destination's status topic, where it has one, how things are."""
+
     def expiries(self) -> list[Expiry]:
         """Return when the certificates end that the broker showed."""
 
@@ -45,10 +49,12 @@ class Connections(Protocol):
 class SharedConnection:
     """One connection, made at the start."""
 
-    def __init__(self, config: DestinationConfig, events: Events) -> None:
+    def __init__(
+        self, config: DestinationConfig, events: Events, status: Callable[[], bytes]
+    ) -> None:
         password = config.password.get_secret_value() if config.password else None
         login = Login(fill(config.client_id, config.names), config.username, password)
-        self._connection = MqttConnection(config, login, events)
+        self._connection = MqttConnection(config, login, events, status)
 
     async def open(self) -> None:
         """Connect; raise `BrokerUnavailableError` where that fails."""
@@ -62,6 +68,10 @@ class SharedConnection:
     async def check(self) -> None:
         """Raise `BrokerUnavailableError` once the connection is of no more use."""
         self._connection.raise_if_lost()
+
+    def publish_status(self) -> None:
+        """Say on the status topic how things are."""
+        self._connection.publish_status()
 
     def expiries(self) -> list[Expiry]:
         """Return when the broker's certificate ends."""
@@ -80,11 +90,13 @@ class AccountConnections:
         config: DestinationConfig,
         accounts: Accounts,
         events: Events,
+        status: Callable[[], bytes],
         refusals: Refusals,
     ) -> None:
         """`refusals` outlives the connections: when an account was refused, and why."""
         self._config = config
         self._events = events
+        self._status = status
         self._accounts = accounts
         self._refusals = refusals
         self._open: OrderedDict[AccountConfig, MqttConnection] = OrderedDict()
@@ -117,6 +129,9 @@ class AccountConnections:
             del self._open[account]
             await connection.close()
 
+    def publish_status(self) -> None:
+        """Do nothing: a status topic does not go with accounts."""
+
     def expiries(self) -> list[Expiry]:
         """Return when the broker's certificate ends, as the latest connection saw it."""
         for connection in reversed(self._open.values()):
@@ -148,7 +163,7 @@ class AccountConnections:
     async def _connect(self, account: AccountConfig, node: NodeDescription) -> MqttConnection:
         client_id = fill(self._config.client_id, self._config.names | self._accounts.fields(node))
         login = Login(client_id, account.username, account.password.get_secret_value())
-        connection = MqttConnection(self._config, login, self._events)
+        connection = MqttConnection(self._config, login, self._events, self._status)
         try:
             await connection.open()
         except LoginRefusedError as error:
@@ -164,9 +179,13 @@ class AccountConnections:
 
 
 def make(
-    config: DestinationConfig, accounts: Accounts, events: Events, refusals: Refusals
+    config: DestinationConfig,
+    accounts: Accounts,
+    events: Events,
+    status: Callable[[], bytes],
+    refusals: Refusals,
 ) -> Connections:
     """Return a destination's connections, none of them open yet."""
     if accounts:
-        return AccountConnections(config, accounts, events, refusals)
-    return SharedConnection(config, events)
+        return AccountConnections(config, accounts, events, status, refusals)
+    return SharedConnection(config, events, status)

@@ -11,6 +11,15 @@ OPERATING: dict[str, str] = {
         "Vis modtagerne, hvad der venter til dem, og hvad de har afvist for altid."
     ),
     "List the messages that were refused.": "Vis de beskeder, der er afvist.",
+    "Send a destination once more what it refused.": (
+        "Send en modtager det igen, som den har afvist."
+    ),
+    "Give up what a destination refused; it is lost then.": (
+        "Opgiv det, en modtager har afvist; så er det tabt."
+    ),
+    "{name}: {count} messages go out again": "{name}: {count} beskeder sendes igen",
+    "{name}: {count} messages given up": "{name}: {count} beskeder er opgivet",
+    "there is no destination {name}": "der er ingen modtager {name}",
     "Show readings as they come, until interrupted.": (
         "Vis målinger, når de kommer, indtil der afbrydes."
     ),

@@ -129,9 +129,9 @@ def save_position(connection: sqlite3.Connection, destination: str, position: Po
     )
 
 
-def note_refused(connection: sqlite3.Connection, letter: DeadLetter) -> None:
-    """Note what a destination refused, where its pack is still there."""
-    connection.execute(
+def note_refused(connection: sqlite3.Connection, letter: DeadLetter) -> bool:
+    """Note what a destination refused; return False where its pack is gone, as after a purge."""
+    cursor = connection.execute(
         "INSERT OR REPLACE INTO dead_letters SELECT id, ?, ?, ?, ?, ? FROM packs WHERE id = ?",
         (
             letter.destination,
@@ -142,6 +142,7 @@ def note_refused(connection: sqlite3.Connection, letter: DeadLetter) -> None:
             letter.pack_id,
         ),
     )
+    return cursor.rowcount > 0
 
 
 def read_dead_letters(

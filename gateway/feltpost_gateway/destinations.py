@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from feltpost_gateway.announcement import Announcement
 from feltpost_gateway.clock import Clock
 from feltpost_gateway.delivery import retry_dead_letters, settle_destinations
 from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.directory import Directory
+from feltpost_gateway.events import Events
 from feltpost_gateway.forwarder import DestinationState, Forwarder
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.store import Store
@@ -16,7 +18,8 @@ from feltpost_gateway.transaction import Transaction
 class Destinations:
     """Runs a forwarder for each destination of the configuration.
 
-    `on_change` gets the destinations' names whenever they change.
+    `events` are told on the status topics; `on_change` gets the destinations' names whenever they
+    change.
     """
 
     def __init__(
@@ -24,17 +27,20 @@ class Destinations:
         store: Store,
         directory: Directory,
         clock: Clock,
+        events: Events,
         on_change: Callable[[tuple[str, ...]], None],
     ) -> None:
         self._store = store
         self._directory = directory
         self._clock = clock
+        self._events = events
         self._on_change = on_change
         self._log = EventLog("forwarder")
         self._running: dict[str, tuple[Forwarder, asyncio.Task[None]]] = {}
         self._changed = asyncio.Event()
         self._applying = asyncio.Lock()
         store.on_commit(self._wake)
+        events.on_change(lambda _: self._tell_status())
 
     async def apply(self, configs: Sequence[DestinationConfig]) -> None:
         """Have these destinations and no others.
@@ -101,7 +107,8 @@ class Destinations:
         return [forwarder.state() for forwarder, _ in self._running.values()]
 
     def _begin(self, config: DestinationConfig) -> None:
-        forwarder = Forwarder(config, self._store, self._directory, self._clock)
+        status = Announcement(config, self._directory, self._events).payload
+        forwarder = Forwarder(config, self._store, self._directory, self._clock, status)
         task = asyncio.create_task(forwarder.run(), name=f"destination {config.name}")
         self._running[config.name] = (forwarder, task)
         self._changed.set()
@@ -109,6 +116,10 @@ class Destinations:
     async def _end(self, name: str) -> None:
         forwarder, task = self._running.pop(name)
         await forwarder.stop(task)
+
+    def _tell_status(self) -> None:
+        for forwarder, _ in self._running.values():
+            forwarder.status_changed()
 
     def _wake(self) -> None:
         for forwarder, _ in self._running.values():

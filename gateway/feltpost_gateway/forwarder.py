@@ -8,6 +8,7 @@ start, forwarding goes on from there, so a pack may arrive twice but none is lef
 import asyncio
 import time
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -38,6 +39,10 @@ from feltpost_gateway.walk import Item, Office, Walk
 
 # A crash sends again what was acknowledged since the position was last stored.
 _SAVE_S = 2.0
+
+# What changes on the status topic in less time is said together.
+_STATUS_S = 2.0
+
 _ACK_TIMEOUT_S = 60.0
 _LAST_ACKS_S = 2.0
 
@@ -69,9 +74,16 @@ class Forwarder:
     """One destination: its connections, its window, and where it is."""
 
     def __init__(
-        self, config: DestinationConfig, store: Store, directory: Directory, clock: Clock
+        self,
+        config: DestinationConfig,
+        store: Store,
+        directory: Directory,
+        clock: Clock,
+        status: Callable[[], bytes],
     ) -> None:
+        """`status` returns what the status topic is to say while the destination is connected."""
         self.config = config
+        self._status = status
         self._store = store
         self._accounts = Accounts(config)
         self._office = Office(config, self._accounts, store, directory, clock)
@@ -79,6 +91,8 @@ class Forwarder:
         self._tls = TlsWatch(config.name, tls_files(config), clock, self._renew)
         self._wake = asyncio.Event()
         self._advanced = asyncio.Event()
+        self._status_changed = asyncio.Event()
+        self._connections: Connections | None = None
         self._backoff = Backoff()
         self._rate = Rate(config.max_rate)
         self._backlog_rate = Rate(config.backlog_rate)
@@ -101,7 +115,10 @@ class Forwarder:
         """Forward until `stop`, or until cancelled; whatever the broker does, this goes on."""
         self._saved = await self._load_position()
         self._progress = Progress(self._saved)
-        tasks = [asyncio.create_task(self._save_positions(), name=f"{self.config.name} position")]
+        tasks = [
+            asyncio.create_task(self._save_positions(), name=f"{self.config.name} position"),
+            asyncio.create_task(self._publish_status(), name=f"{self.config.name} status"),
+        ]
         if self.config.tls:
             tasks.append(asyncio.create_task(self._tls.run(), name=f"{self.config.name} TLS"))
         try:
@@ -128,6 +145,10 @@ class Forwarder:
         """Note that the store may have new packs."""
         self._live.woken()
         self._wake.set()
+
+    def status_changed(self) -> None:
+        """Note that the status topic may have something else to say."""
+        self._status_changed.set()
 
     def state(self) -> DestinationState:
         """Return how it is with the destination."""
@@ -171,9 +192,7 @@ class Forwarder:
         walks = [walk for walk in (self._live, self._backlog) if walk is not None and walk.aside]
         if self._suspects.taken(sent.item.pack_id, was_left_out=bool(walks)):
             for walk in walks:
-                reason = "the broker ends the connection each time it is sent"
-                self._refused.append((walk.lane, walk.aside, reason))
-                walk.aside = []
+                walk.send_aside()
         self._wake.set()
         return sent
 
@@ -203,9 +222,12 @@ class Forwarder:
         self._backlog = None
         self._refused.clear()
         self._renewing = False
-        connections = connecting.make(self.config, self._accounts, self, self._refusals)
+        connections = connecting.make(
+            self.config, self._accounts, self, self._status, self._refusals
+        )
         try:
             await connections.open()
+            self._connections = connections
             self._pace.begin()
             self._trouble = None
             self._tls.warn(connections.expiries())
@@ -221,6 +243,7 @@ class Forwarder:
             self._note_broken(error)
             raise
         finally:
+            self._connections = None
             self._flight.clear()
             await connections.close()
 
@@ -296,7 +319,7 @@ class Forwarder:
             if wait_s:
                 return wait_s
             walk = self._live
-            item = await walk.next(self._suspects.set_aside)
+            item = await self._next(walk)
             if item is None and self._live.idle:
                 backlog = self._backlog_walk()
                 if backlog is None:
@@ -308,12 +331,23 @@ class Forwarder:
                 if wait_s:
                     return wait_s
                 walk = backlog
-                item = await walk.next(self._suspects.set_aside)
+                item = await self._next(walk)
                 if item is None and backlog.idle and not backlog.lane.done:
                     self._note_idle()
                     return None
             if item is not None and not await self._send(connections, walk, item):
                 return None
+
+    async def _next(self, walk: Walk) -> Item | None:
+        """Return the walk's next message, as `Walk.next`; give up those that break connections."""
+        item = await walk.next(self._suspects.set_aside)
+        if walk.aside and self._suspects.is_guilty:
+            reason = "the broker ends the connection each time it is sent"
+            self._refused.append((walk.lane, walk.aside, reason))
+            walk.aside = []
+            self._suspects.given_up()
+            await self._write_refused()
+        return item
 
     def _backlog_walk(self) -> Walk | None:
         lane = self._progress.backlog()
@@ -386,6 +420,15 @@ class Forwarder:
             self._log.limited((), "position-not-stored", destination=name, reason=error)
         else:
             self._saved = position
+
+    async def _publish_status(self) -> None:
+        while True:
+            await self._status_changed.wait()
+            self._status_changed.clear()
+            # A new connection says it by itself.
+            if self._connections is not None:
+                self._connections.publish_status()
+            await asyncio.sleep(_STATUS_S)
 
     def _renew(self) -> None:
         self._renewing = True

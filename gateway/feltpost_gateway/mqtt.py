@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -79,7 +79,14 @@ class Events(Protocol):
 class MqttConnection:
     """A connection to the broker of `config`."""
 
-    def __init__(self, config: DestinationConfig, login: Login, events: Events) -> None:
+    def __init__(
+        self,
+        config: DestinationConfig,
+        login: Login,
+        events: Events,
+        status: Callable[[], bytes],
+    ) -> None:
+        """`status` returns what the status topic is to say while this connection lasts."""
         self._config = config
         self._events = events
         self._loop = asyncio.get_running_loop()
@@ -91,7 +98,11 @@ class MqttConnection:
         """How many publishes may await their PUBACK."""
         self.expiry: Expiry | None = None
         """When the broker's certificate ends."""
+        self._status = status
         self._status_topic = config.status_topic and fill(config.status_topic, config.names)
+        self._status_said: bytes | None = None
+        self._status_id: int | None = None
+        self._status_waits = False
         self._is_5 = config.protocol == "5"
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
@@ -132,8 +143,25 @@ class MqttConnection:
                 await self._connected
         except TimeoutError:
             raise self._unavailable("doesn't answer the MQTT connect") from None
-        if self._status_topic is not None:
-            self._client.publish(self._status_topic, _ONLINE, qos=1, retain=True)
+        self.publish_status()
+
+    def publish_status(self) -> None:
+        """Say on the status topic, retained, how things are, unless it says that already.
+
+        Nothing happens where there is no such topic. One such message is on its way at a time.
+        """
+        self._status_waits = self._status_id is not None
+        if self._status_topic is None or self._status_waits:
+            return
+        payload = self._status()
+        size = len(self._status_topic.encode()) + len(payload) + _OVERHEAD_BYTES
+        if self._packet_bytes is not None and size > self._packet_bytes:
+            # The broker would hang up, and again at each new connection.
+            payload = _ONLINE
+        if payload != self._status_said:
+            self._status_said = payload
+            info = self._client.publish(self._status_topic, payload, qos=1, retain=True)
+            self._status_id = info.mid
 
     def publish(self, message: Outgoing, token: int) -> None:
         """Send a message with QoS 1; what becomes of it is told with `token`.
@@ -166,6 +194,7 @@ class MqttConnection:
 
     async def close(self) -> None:
         """Say goodbye where the broker still listens, and end paho's thread."""
+        self._status_waits = False
         if self._status_topic is not None and self._failure is None:
             # A goodbye keeps the broker from publishing the will.
             self._client.publish(self._status_topic, _OFFLINE, qos=1, retain=True)
@@ -227,9 +256,11 @@ class MqttConnection:
             return
         # paho sets properties as attributes, which are there only where the broker sent them.
         self._packet_bytes = getattr(properties, "MaximumPacketSize", None)
-        self.receive_maximum = min(
-            self.receive_maximum, getattr(properties, "ReceiveMaximum", self.receive_maximum)
-        )
+        most = getattr(properties, "ReceiveMaximum", None)
+        if most is not None:
+            # One is left for the status.
+            most = max(1, most - (self._status_topic is not None))
+            self.receive_maximum = min(self.receive_maximum, most)
         if getattr(properties, "MaximumQoS", 1) == 0:
             failure = LoginRefusedError
             self._connected.set_exception(
@@ -239,6 +270,11 @@ class MqttConnection:
         self._connected.set_result(None)
 
     def _answered(self, message_id: int, reason: ReasonCode) -> None:
+        if message_id == self._status_id:
+            self._status_id = None
+            if self._status_waits:
+                self.publish_status()
+            return
         token = self._tokens.pop(message_id, None)
         if token is None:
             return

@@ -1,4 +1,4 @@
-"""How the command line reaches the registry: through the running gateway, or by itself without.
+"""How the command line changes what the gateway keeps: through the running one, or by itself.
 
 One process at a time may write to the store. Where a gateway runs, that is the gateway, and it is
 asked over its control socket; where none runs, the command opens the store as a gateway would.
@@ -15,6 +15,7 @@ from feltpost_gateway import control
 from feltpost_gateway.clock import SystemClock
 from feltpost_gateway.commands import Commands
 from feltpost_gateway.config import Config
+from feltpost_gateway.delivery import retry_dead_letters
 from feltpost_gateway.registry import Registry
 from feltpost_gateway.store import Store
 
@@ -45,7 +46,15 @@ class Operator:
         try:
             registry = Registry(store, SystemClock())
             await registry.open(self._config.nodes)
-            return await Commands(registry, store, SystemClock()).call(command, arguments)
+
+            async def retry(name: str) -> int:
+                if name not in {found.name for found in self._config.all_destinations}:
+                    raise KeyError(name)
+                return await store.write(
+                    lambda transaction: retry_dead_letters(transaction.connection, name)
+                )
+
+            return await Commands(registry, store, SystemClock(), retry).call(command, arguments)
         finally:
             await store.close()
 

@@ -58,6 +58,7 @@ class _Found:
     senders: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     cursors: dict[str, int] = field(default_factory=dict)
     sequences: dict[str, int] = field(default_factory=dict)
+    refused: dict[tuple[int, str, str], tuple[str, str, int]] = field(default_factory=dict)
     reports: dict[int, tuple[int, int, int, bytes]] = field(default_factory=dict)
     is_version_1: bool = True
 
@@ -206,6 +207,9 @@ def _take_row(found: _Found, row: Row) -> bool:
                 max(next_seq, known[0]),
                 max(kept_from, known[1]),
             )
+        case (int(pack_id), str(name), str(seqs), str(topic), str(reason), int(noted_ms)):
+            # A copy of one that was settled since comes back, which says too much, not too little.
+            found.refused[pack_id, name, seqs] = (topic, reason, noted_ms)
         case (bytes(key_id), bytes(fingerprint), int() | None, int() | None, int(reserved)):
             sender = (key_id, fingerprint)
             found.senders[sender] = max(reserved, found.senders.get(sender, 0))
@@ -245,6 +249,10 @@ def _fill(store: sqlite3.Connection, found: _Found) -> tuple[int, int]:
         ],
     )
     store.executemany("INSERT INTO cursors VALUES (?, ?)", found.cursors.items())
+    store.executemany(
+        "INSERT INTO dead_letters SELECT ?, ?, ?, ?, ?, ? FROM packs WHERE id = ?",
+        [(*key, *letter, key[0]) for key, letter in sorted(found.refused.items())],
+    )
     store.executemany(
         "INSERT OR REPLACE INTO reports VALUES (?, ?, ?, ?, ?)",
         [

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from feltpost_gateway import senml
 from feltpost_gateway.accounts import Accounts, names_of
 from feltpost_gateway.destination_config import DestinationConfig, FilterConfig
 from feltpost_gateway.directory import Directory, describe_row
-from feltpost_gateway.errors import PackError
 from feltpost_gateway.formats.base import NodeDescription, Reading
 from feltpost_gateway.logs import EventLog
+from feltpost_gateway.stored_readings import readings_of
 from feltpost_gateway.transaction import StoredPack
 
 
@@ -24,7 +23,7 @@ class Selection:
     def describe(self, pack: StoredPack) -> NodeDescription | None:
         """Return what is known of a pack's node, None where its readings are for others."""
         node = self._directory.describe(pack.node_id) or describe_row(pack.node)
-        if not _passes(self._config.filter, node):
+        if not passes(self._config.filter, node):
             return None
         if self._accounts and self._accounts.find(node) is None:
             self._log.limited(
@@ -33,24 +32,15 @@ class Selection:
             return None
         return node
 
-    def readings(self, node: NodeDescription, pack: StoredPack) -> list[Reading]:
+    def readings(self, pack: StoredPack) -> list[Reading]:
         """Return those of a pack's readings that the destination is to have.
 
         Raises `PackError` or `ClockNotSetError` where the pack is not what it was when it came.
         """
-        records = senml.decode(
-            pack.body,
-            now_ms=pack.received_ms,
-            base_name=f"{node.urn}_",
-            short_floats=pack.journal != 0,
-        )
-        wanted = records[pack.skip : pack.skip + pack.count]
-        if len(wanted) != pack.count:
-            raise PackError(f"it has {len(records)} records, not those that were counted")
         return [
-            Reading(pack.first + index, record)
-            for index, record in enumerate(wanted)
-            if self._is_for_it(record.name, pack.node_id)
+            reading
+            for reading in readings_of(pack)
+            if self._is_for_it(reading.record.name, pack.node_id)
         ]
 
     def _is_for_it(self, channel: str, node_id: int) -> bool:
@@ -62,7 +52,8 @@ class Selection:
         )
 
 
-def _passes(wanted: FilterConfig, node: NodeDescription) -> bool:
+def passes(wanted: FilterConfig, node: NodeDescription) -> bool:
+    """Tell whether a destination with that filter may hear of a node."""
     return (
         _is_among(wanted.owners, node.owner)
         and _is_among(wanted.sites, node.site)

@@ -97,13 +97,7 @@ def to_json(status: Status, gateway_pid: int | None) -> dict[str, Any]:
         "running": gateway_pid is not None,
         "store": {"file_bytes": status.file_bytes, "packs": status.packs},
         "events": [
-            {
-                "kind": event.subject.kind,
-                "node": status.nodes.get(event.subject.node_id or 0),
-                "part": event.subject.part or None,
-                "since": _iso(event.since_ms),
-                "value": event.value,
-            }
+            event_to_json(event, status.nodes.get(event.subject.node_id or 0))
             for event in status.events
         ],
         "destinations": [
@@ -130,6 +124,17 @@ def to_json(status: Status, gateway_pid: int | None) -> dict[str, Any]:
             }
             for day in status.days
         ],
+    }
+
+
+def event_to_json(event: Event, node: str | None) -> dict[str, str | None]:
+    """Return an event in JSON values; `node` is owner/site/name, None for the gateway itself."""
+    return {
+        "kind": event.subject.kind,
+        "node": node,
+        "part": event.subject.part or None,
+        "since": _iso(event.since_ms),
+        "value": event.value,
     }
 
 

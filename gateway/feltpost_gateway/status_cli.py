@@ -12,6 +12,7 @@ from feltpost_gateway.completeness import NodeDay
 from feltpost_gateway.config import Config
 from feltpost_gateway.event_texts import describe, gap_reason, local_time
 from feltpost_gateway.formats.base import iso_time
+from feltpost_gateway.operator_access import Operator
 from feltpost_gateway.status import Status, read_status, to_json
 from feltpost_gateway.store_view import find_gateway, open_view
 from feltpost_gateway.tables import console
@@ -51,16 +52,50 @@ def destinations(
     refused: Annotated[
         bool, typer.Option("--refused", help=translate("List the messages that were refused."))
     ] = False,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help=translate("Send a destination once more what it refused.")
+        ),
+    ] = None,
+    drop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help=translate("Give up what a destination refused; it is lost then.")
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the destinations, what waits for them, and what they refused for good."""
     loaded = load(config)
+    if retry is not None or drop is not None:
+        _handle_refused(Operator(loaded), retry, drop, as_json)
+        return
     with errors_shown(), open_view(loaded.store.path) as connection:
         if refused:
             _show_refused(connection, as_json)
         else:
             names = tuple(destination.name for destination in loaded.all_destinations)
             _show_destinations(loaded, read_status(connection, names, 1), as_json)
+
+
+def _handle_refused(operator: Operator, retry: str | None, drop: str | None, as_json: bool) -> None:
+    """Have what the destination `retry` refused sent again, and forget what `drop` refused."""
+    counts: dict[str, int] = {}
+    with errors_shown():
+        if retry is not None:
+            counts["retried"] = operator.call("retry-refused", destination=retry)
+        if drop is not None:
+            counts["dropped"] = operator.call("drop-refused", destination=drop)
+    if as_json:
+        typer.echo(json.dumps(counts))
+        return
+    if retry is not None:
+        said = text("{name}: {count} messages go out again", name=retry, count=counts["retried"])
+        typer.echo(str(said))
+    if drop is not None:
+        said = text("{name}: {count} messages given up", name=drop, count=counts["dropped"])
+        typer.echo(str(said))
 
 
 def _print_status(status: Status, pid: int | None) -> None:

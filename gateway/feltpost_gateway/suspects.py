@@ -2,9 +2,10 @@
 
 MQTT 3.1.1 has no way to refuse a message but to close the connection, and so do many brokers of
 MQTT 5. What was on its way then is sent again one by one. A pack on which alone the connection
-breaks three times is left out for once: where the broker takes another one next, the pack was to
-blame; where it takes none, the broker is. The three times lie apart, since a broker that is asked
-to take too much too fast hangs up on any message.
+breaks three times is left out for once: where the broker takes none next, the broker was to blame.
+Where it takes another one, the pack gets a last try on that same connection, since the broker may
+have recovered just then; if that breaks it, the pack is to blame. The three times lie apart, since
+a broker that is asked to take too much too fast hangs up on any message.
 """
 
 import time
@@ -23,6 +24,8 @@ class Suspects:
         self._counted_s = -_APART_S
         self.set_aside: int | None = None
         """The pack that is to be left out until another one has been taken."""
+        self.is_guilty = False
+        """Whether the pack set aside has had its last try, and is to be given up."""
 
     @property
     def cautious(self) -> bool:
@@ -31,6 +34,10 @@ class Suspects:
 
     def lost(self, on_their_way: set[int], acknowledged: int) -> None:
         """Note a broken connection, on which `acknowledged` messages had been taken before."""
+        if self.set_aside is not None and on_their_way == {self.set_aside}:
+            # Left out as it is, it goes only as the last try.
+            self.is_guilty = True
+            return
         if self.set_aside is not None and not acknowledged and on_their_way:
             self.clear()
             return
@@ -44,18 +51,24 @@ class Suspects:
                 self.set_aside = pack_id
 
     def taken(self, pack_id: int, was_left_out: bool) -> bool:
-        """Note that the broker took a pack's message; tell whether the one set aside is to blame.
+        """Note that the broker answered a pack's message; tell whether the one set aside may go.
 
-        It is where it was left out before this one, and it is no suspect any more then.
+        It may for its last try, where it was left out before this one.
         """
         self._losses.pop(pack_id, None)
-        if self.set_aside is None or not was_left_out:
-            return False
-        self._losses.pop(self.set_aside, None)
+        if pack_id == self.set_aside:
+            self.set_aside = None
+        return self.set_aside is not None and was_left_out
+
+    def given_up(self) -> None:
+        """Note that the pack set aside will not be sent any more."""
+        if self.set_aside is not None:
+            self._losses.pop(self.set_aside, None)
         self.set_aside = None
-        return True
+        self.is_guilty = False
 
     def clear(self) -> None:
         """Suspect none any more."""
         self._losses.clear()
         self.set_aside = None
+        self.is_guilty = False

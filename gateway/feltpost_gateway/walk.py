@@ -66,7 +66,7 @@ class Office:
         if node is None:
             return []
         try:
-            readings = self._selection.readings(node, pack)
+            readings = self._selection.readings(pack)
         except (PackError, ClockNotSetError) as error:
             # It was read when it came, so the store has gone bad or the rules have changed. One
             # such pack must not hold up all others; it is accounted for as a gap.
@@ -95,14 +95,15 @@ class Office:
         ]
 
     async def note_refused(self, pack_id: int, seqs: str, topic: str, reason: str) -> None:
-        """Write down what the destination does not take."""
+        """Write down what the destination does not take, unless its pack is gone meanwhile."""
         name = self._config.name
         letter = DeadLetter(name, pack_id, seqs, topic, reason, self._clock.now_ms())
 
-        def note(transaction: Transaction) -> None:
-            note_refused(transaction.connection, letter)
+        def note(transaction: Transaction) -> bool:
+            return note_refused(transaction.connection, letter)
 
-        await self._store.write(note)
+        if not await self._store.write(note):
+            return
         self.refused += 1
         self._log.limited(
             (name, reason),
@@ -160,6 +161,11 @@ class Walk:
         if not self._items:
             await self._take_up(set_aside)
         return self._items[0] if self._items else None
+
+    def send_aside(self) -> None:
+        """Send what was left out next."""
+        self._items.extendleft(reversed(self.aside))
+        self.aside = []
 
     def pop(self) -> None:
         """Go on to the message after the next one."""

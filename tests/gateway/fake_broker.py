@@ -20,6 +20,7 @@ from feltpost_gateway.clock import Clock
 from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.destinations import Destinations
 from feltpost_gateway.directory import Directory, EmptyDirectory
+from feltpost_gateway.events import Events
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import NodeRow, Pack, Transaction
 
@@ -238,12 +239,17 @@ async def forwarding(
     *configs: DestinationConfig,
     directory: Directory | None = None,
     clock: Clock | None = None,
+    events: Events | None = None,
 ) -> AsyncIterator[tuple[Store, Destinations]]:
     """A store and its destinations, without anything that brings readings."""
     store = Store(path / "feltpost.db")
     await store.open()
     destinations = Destinations(
-        store, directory or EmptyDirectory(), clock or FixedClock(), lambda _names: None
+        store,
+        directory or EmptyDirectory(),
+        clock or FixedClock(),
+        events or Events(),
+        lambda _names: None,
     )
     runner = None
     try:

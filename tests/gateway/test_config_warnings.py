@@ -64,7 +64,9 @@ def test_positions_come_from_the_registry(run: Run, tmp_path: Path) -> None:
 
     async def scenario() -> None:
         async with running(config) as gateway:
-            commands = Commands(gateway._registry, gateway._store, gateway._clock)
+            commands = Commands(
+                gateway._registry, gateway._store, gateway._clock, gateway.retry_refused
+            )
             place = {"mac": "02:00:00:00:00:01", "latitude": "56.3", "longitude": "9.9"}
             await commands.call("save-nodes", {"rows": [place]})
 

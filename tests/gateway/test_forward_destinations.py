@@ -136,8 +136,8 @@ def test_birth_and_will(run: Run, tmp_path: Path, protocol: str) -> None:
             await asyncio.to_thread(
                 listener.wait,
                 lambda heard: (
-                    [h.payload[11:-2] for h in heard if h.topic == "status/d"]
-                    == [b"online", b"offline", b"online"]
+                    [json.loads(h.payload)["status"] for h in heard if h.topic == "status/d"]
+                    == ["online", "offline", "online"]
                 ),
             )
         await asyncio.to_thread(listener.wait, partial(last, status=b"offline"))

@@ -197,8 +197,25 @@ def test_the_pack_that_a_broker_hangs_up_on_is_found() -> None:
     assert time_s.now_s - began_s > 10
     assert not suspects.taken(8, was_left_out=False), "it came before the one that was left out"
     assert suspects.taken(9, was_left_out=True)
+    assert suspects.cautious, "so that its last try is alone on the connection"
+    assert not suspects.is_guilty
+    suspects.lost({7}, acknowledged=1)
+    assert suspects.is_guilty
+    suspects.given_up()
     assert suspects.set_aside is None
     assert not suspects.cautious
+
+
+def test_a_pack_that_is_taken_at_its_last_try_is_not_to_blame() -> None:
+    time_s = FakeTime()
+    suspects = Suspects(time_s)
+    while suspects.set_aside is None:
+        suspects.lost({7}, acknowledged=0)
+        time_s.now_s += 6
+    assert suspects.taken(9, was_left_out=True)
+    assert not suspects.taken(7, was_left_out=False)
+    assert not suspects.cautious
+    assert suspects.set_aside is None
 
 
 def test_a_broker_that_takes_nothing_makes_no_pack_guilty() -> None:
@@ -373,6 +390,8 @@ def test_what_was_refused_keeps_its_pack(run: Run, tmp_path: Path) -> None:
         eviction = await store.write(lambda t: t.evict(["a"], 10, only_delivered=True))
         assert (eviction.packs, eviction.undelivered) == (1, 1)
         assert await store.read(lambda reader: read_dead_letters(reader, "a", 9)) == []
+        # It was on its way when it was deleted.
+        assert not await store.write(lambda t: note_refused(t.connection, letter))
 
         await add_packs(store, 1, DAY_MS)
         again = DeadLetter("a", 5, "4", "t", "too large", DAY_MS)

@@ -237,14 +237,19 @@ def test_an_idle_connection_that_is_cut_disturbs_no_other(
     assert "not-forwarding" not in caplog.text
 
 
-def test_a_broker_that_hangs_up_on_everything_for_a_while(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("once_more", [True, False])
+def test_a_broker_that_hangs_up_on_everything_for_a_while(
+    run: Run, tmp_path: Path, once_more: bool
+) -> None:
     first: dict[int, bytes] = {}
 
     def judge(message: Published) -> int:
-        """Hang up until one pack is left out for another, and once more then."""
+        """Hang up until one pack is left out for another, and perhaps once more then."""
         first.setdefault(message.connection, message.payload)
         is_well = any(
-            payload != first[0] for number, payload in first.items() if number < message.connection
+            payload != first[0]
+            for number, payload in first.items()
+            if number + once_more <= message.connection
         )
         return 0 if is_well else CLOSE
 

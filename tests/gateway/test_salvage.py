@@ -16,6 +16,7 @@ from tests.gateway.conftest import make_config, make_node, running
 from tests.support.node import pack
 
 from feltpost_gateway import salvage
+from feltpost_gateway.delivery import DeadLetter, note_refused
 from feltpost_gateway.errors import StoreError
 from feltpost_gateway.migrations import PAGE_BYTES, SCHEMA_VERSION
 from feltpost_gateway.store import Store
@@ -41,7 +42,7 @@ def body_of(node: int, first: int) -> bytes:
 
 
 def fill(transaction: Transaction) -> None:
-    """Packs of three nodes, a gap of each kind, security state, a cursor, a report."""
+    """Packs of three nodes, a gap of each kind, security state, a cursor, a refusal, a report."""
     ids = [transaction.register_node(node) for node in NODES]
     for first in range(0, PACKS * COUNT, COUNT):
         for node_id in ids:
@@ -53,6 +54,7 @@ def fill(transaction: Transaction) -> None:
     transaction.append(Pack(ids[0], 1, end + 20, 1, 9000, b"x"))
     transaction.save_security(SecurityRow(b"\x01", bytes(8), (3, 5), 640))
     transaction.save_cursor("mqtt", 30)
+    note_refused(transaction.connection, DeadLetter("mqtt", 20, "24-26", "a/b", "too large", 5))
     transaction.prune(("mqtt",), 1010, 100)
     transaction.save_report(Report(ids[1], 3, 1000, b"\xa1\x00\x61x"))
 
@@ -91,7 +93,15 @@ def read_all(path: Path) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(path)) as reader:
         return {
             table: reader.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
-            for table in ("nodes", "journals", "packs", "gaps", "cursors", "reports")
+            for table in (
+                "nodes",
+                "journals",
+                "packs",
+                "gaps",
+                "cursors",
+                "dead_letters",
+                "reports",
+            )
         }
 
 

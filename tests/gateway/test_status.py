@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Coroutine
 from contextlib import closing
@@ -13,7 +14,7 @@ from typing import Any
 import cbor2
 import pytest
 from tests.gateway.conftest import KEYS, make_node, running
-from tests.support.broker import free_port
+from tests.support.broker import Broker, Subscriber, free_port
 from tests.support.node import BASE_TIME_S, pack
 from typer.testing import CliRunner
 
@@ -143,6 +144,60 @@ def test_destinations_and_what_they_refused(run: Run, config_file: Path) -> None
     assert refused["node"] == "favrskov/skole/node-01"
     assert (refused["seqs"], refused["reason"]) == ("0-3", "too large")
     assert "too large" in invoke("destinations", config_file, "--refused").output
+
+
+def refuse_first_pack(config_file: Path) -> None:
+    with closing(sqlite3.connect(config_file.parent / "feltpost.db")) as connection, connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(
+            "INSERT INTO dead_letters VALUES (1, 'mqtt', '0-3', 'a/b', 'too large', 1790000000000)"
+        )
+        connection.execute("INSERT OR REPLACE INTO cursors VALUES ('mqtt', 2)")
+
+
+def test_what_was_refused_is_sent_again_or_given_up(run: Run, config_file: Path) -> None:
+    """Without a gateway that runs."""
+    run(fill(config_file))
+    refuse_first_pack(config_file)
+    unknown = invoke("destinations", config_file, "--retry", "mqt")
+    assert unknown.exit_code == 1
+    assert "there is no destination mqt" in unknown.output
+    assert ask("destinations", config_file)[0]["waiting_packs"] == 0
+    assert ask("destinations", config_file, "--retry", "mqtt") == {"retried": 1}
+    (found,) = ask("destinations", config_file)
+    assert (found["waiting_packs"], found["refused_messages"]) == (1, 0)
+    refuse_first_pack(config_file)
+    output = invoke("destinations", config_file, "--drop", "mqtt").output
+    assert output == "mqtt: 1 messages given up\n"
+    (found,) = ask("destinations", config_file)
+    assert (found["waiting_packs"], found["refused_messages"]) == (0, 0)
+
+
+def test_a_running_gateway_sends_again_what_was_refused(
+    run: Run, config_file: Path, tmp_path: Path
+) -> None:
+    run(fill(config_file))
+    refuse_first_pack(config_file)
+    broker = Broker(tmp_path)
+    text = config_file.read_text()
+    config_file.write_text(re.sub(r"(\[broker\]\n.*\nport =) \d+", rf"\1 {broker.port}", text))
+
+    async def scenario() -> None:
+        await asyncio.to_thread(broker.start)
+        subscriber = await asyncio.to_thread(Subscriber, broker.port)
+        async with running(configuration.load(config_file)):
+            for name, code in (("mqt", 1), ("mqtt", 0)):
+                process = await asyncio.create_subprocess_exec(
+                    "feltpost-gateway",
+                    *("destinations", "--retry", name, "--config", str(config_file)),
+                )
+                assert await process.wait() == code
+            await asyncio.to_thread(subscriber.wait_for_numbers, 4)
+        subscriber.close()
+        await asyncio.to_thread(broker.stop)
+
+    run(scenario())
+    assert ask("destinations", config_file)[0]["refused_messages"] == 0
 
 
 def test_tail_shows_readings_of_a_node(run: Run, config_file: Path) -> None:
