@@ -7,11 +7,24 @@ Of use while the node starts, and not in memory after that.
 from . import sensor
 from .channel import Channel, Settings
 from .config import ConfigError
+from .health import Health
 from .ports import Ports
 from .sampling import Sampler
 
 _FAULT = "sensorFault"
 _FAULT_UNIT = "/"
+
+# The node's own readings and their units, in the order of health.Health. None has a short name on
+# the wire, and so they are not in metrics.py.
+_HEALTH = (
+    ("uptime", "s"),
+    ("freeHeap", "B"),
+    ("rssi", "dBm"),
+    ("journalFill", "%"),
+    ("readingsLost", "count"),
+    ("retries", "count"),
+    ("resetCause", "/"),
+)
 
 
 class Assembly:
@@ -89,12 +102,10 @@ class Assembly:
             kept[i] = Channel(number, settings)
         return kept
 
-    def health(self, health, interval_ms):
-        """Return a Sampler for the node's own readings. health: a health.Health."""
-        settings = Settings(interval_ms)
-        channels = [
-            Channel(self._table.number(entry[0], health.UNITS[i]), settings)
-            for i, entry in enumerate(health.CHANNELS)
-        ]
+    def health(self, interval_ms, node, cause):
+        """Return a Sampler for the node's own readings. node, cause: see health.Health."""
+        numbers = [self._table.number(*entry) for entry in _HEALTH]
+        health = Health(numbers[1:], self._clock, self._journal, node, cause, node.rssi)
+        channels = [Channel(numbers[0], Settings(interval_ms))]
         # It has no faults to tell, so no channel for them.
         return Sampler("health", health, channels, None, self._journal, self._clock, self._log)

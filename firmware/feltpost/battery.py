@@ -12,6 +12,7 @@ import struct
 import machine
 from micropython import const
 
+from . import sampling_sleep
 from .retained import CHANNELS, CLOCK, WAKE
 
 # A sleep that is shorter than this costs more than it saves: booting takes some 0.6 s.
@@ -68,7 +69,7 @@ class Battery:
         for sampler in self._samplers:
             if not channels:
                 break
-            channels = sampler.restore(channels, elapsed_ms)
+            channels = sampling_sleep.restore(sampler, channels, elapsed_ms)
 
     async def run(self, word):
         """Do what is due, and go to deep sleep. word: a watchdog.Word."""
@@ -149,7 +150,7 @@ class Battery:
         self._retained.put(CLOCK, self._clock.state())
         channels = b""
         for sampler in self._samplers:
-            state = sampler.state()
+            state = sampling_sleep.state(sampler)
             if len(channels) + len(state) > _CHANNELS_BYTES:
                 # Those that don't fit are sampled at every wake.
                 break

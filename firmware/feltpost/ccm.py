@@ -13,6 +13,7 @@ NONCE_BYTES = const(13)
 TAG_BYTES = const(8)
 
 _BLOCK = const(16)
+_PIECE = const(192)
 _MODE_ECB = const(1)
 _MODE_CBC = const(2)
 
@@ -137,9 +138,11 @@ class CCM:
 
 
 def _xor(buf, stream, length):
-    # XOR the start of buf with the key stream behind the tag's block.
-    if length:
-        part = buf[:length]
+    # XOR the start of buf with the key stream behind the tag's block; in pieces, as each takes
+    # numbers of its length from a heap that may have no long ones left.
+    for start in range(0, length, _PIECE):
+        end = min(start + _PIECE, length)
+        part = buf[start:end]
         value = int.from_bytes(part, "little")
-        value ^= int.from_bytes(stream[_BLOCK : _BLOCK + length], "little")
-        part[:] = value.to_bytes(length, "little")
+        value ^= int.from_bytes(stream[_BLOCK + start : _BLOCK + end], "little")
+        part[:] = value.to_bytes(end - start, "little")

@@ -5,8 +5,6 @@ they changed enough or it has been long enough. All values are integers, in the 
 that the driver keeps.
 """
 
-import struct
-
 from micropython import const
 
 # Marks, docs/protocol.md.
@@ -14,12 +12,6 @@ IMPLAUSIBLE = const(4)
 
 # A value that moved is followed at the fast interval until it has stood still for so many.
 _CALM_SAMPLES = const(3)
-
-# calm, flags, last value, kept value, when it was kept
-_STATE = "<BBiiHI"
-_STATE_BYTES = const(16)
-_HAS_LAST = const(1)
-_HAS_KEPT = const(2)
 
 
 def _mean(values):
@@ -71,32 +63,28 @@ class Channel:
     _calm = _CALM_SAMPLES
     # Raw values, where several make one.
     _raw: list = []
+    # After accept(), the marks of the value to journal.
+    marks = 0
 
     def __init__(self, index, settings):
         self.index = index
         self.settings = settings
-        # After accept(): the value to journal, and its marks.
+        # After accept(), the value to journal.
         self.value = 0
-        self.marks = 0
-        self._full = False
         if settings.samples != 1:
             self._raw = []
 
     def add(self, raw):
-        """Take one raw value in."""
-        if self.settings.samples == 1:
+        """Take one raw value in; return whether there are as many as make one, for accept()."""
+        samples = self.settings.samples
+        if samples == 1:
             self.value = raw
-            self._full = True
-        else:
-            self._raw.append(raw)
-
-    def full(self):
-        """Tell whether there are as many raw values as make one."""
-        return self._full or len(self._raw) >= self.settings.samples
+            return True
+        self._raw.append(raw)
+        return len(self._raw) >= samples
 
     def forget(self):
         """Drop raw values that did not become one: the sensor failed in between."""
-        self._full = False
         self._raw.clear()
 
     def calm(self):
@@ -113,11 +101,13 @@ class Channel:
         value = _calibrated(value, settings.calibration)
         self._watch(value)
         self.value = value
-        self.marks = 0
+        marks = 0
         if (settings.least is not None and value < settings.least) or (
             settings.most is not None and value > settings.most
         ):
-            self.marks = IMPLAUSIBLE
+            marks = IMPLAUSIBLE
+        if marks != self.marks:
+            self.marks = marks
         if settings.deadband:
             if self._kept is not None and abs(value - self._kept) < settings.deadband:
                 silent_ms = uptime_ms - self._kept_ms
@@ -134,29 +124,6 @@ class Channel:
     def moving(self):
         """Tell whether the value moved of late."""
         return self._calm < _CALM_SAMPLES
-
-    def state(self):
-        """Return what restore() needs after a deep sleep, 16 bytes."""
-        flags = 0 if self._last is None else _HAS_LAST
-        if self._kept is not None:
-            flags |= _HAS_KEPT
-        return struct.pack(
-            _STATE,
-            self._calm,
-            flags,
-            self._last or 0,
-            self._kept or 0,
-            self._kept_ms >> 32,
-            self._kept_ms & 0xFFFFFFFF,
-        )
-
-    def restore(self, data):
-        """Take over what state() gave, from the start of data; return the rest."""
-        self._calm, flags, last, kept, high, low = struct.unpack_from(_STATE, data)
-        self._last = last if flags & _HAS_LAST else None
-        self._kept = kept if flags & _HAS_KEPT else None
-        self._kept_ms = high << 32 | low
-        return data[_STATE_BYTES:]
 
     def _watch(self, value):
         change = self.settings.fast_change

@@ -14,7 +14,7 @@ from micropython import const
 
 _PATH = "crash.txt"
 # What of its end is told. In os.stat(), the place of a file's size.
-_BYTES = const(400)
+_BYTES = const(320)
 _SIZE = const(6)
 
 # Doubled with each bad boot, so that a node that can't run neither wears its flash nor floods its

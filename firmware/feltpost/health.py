@@ -6,25 +6,19 @@ import gc
 class Health:
     """A sensor, as far as sampling goes (sensor.Sensor), that can't fail.
 
-    journal: has a length and a ``capacity``. uplink: has the counts ``lost`` and ``retries``.
-    cause: machine.reset_cause(). rssi: called for the signal strength in dBm, None where there is
-    none; or None for a node without Wi-Fi.
+    Its sampler keeps the uptime, and has no other channel: what is taken with it goes straight into
+    the journal, as seven channels with states of their own would take heap for nothing. numbers:
+    those of freeHeap, rssi, journalFill, readingsLost, retries and resetCause among the node's
+    channels. journal: a journal.Journal. uplink: has the counts ``lost`` and ``retries``. cause:
+    machine.reset_cause(), None where there is no restart to tell of. rssi: called for the signal
+    strength in dBm, None where there is none.
     """
 
-    CHANNELS = (
-        ("uptime", 0),
-        ("freeHeap", 0),
-        ("rssi", 0),
-        ("journalFill", 0),
-        ("readingsLost", 0),
-        ("retries", 0),
-        ("resetCause", 0),
-    )
-    # By the same index: the metrics have no short name on the wire, and so aren't in metrics.py.
-    UNITS = ("s", "B", "dBm", "%", "count", "count", "/")
+    CHANNELS = (("uptime", 0),)
     STOP_FROM_MS = 0
 
-    def __init__(self, clock, journal, uplink, cause, rssi=None):
+    def __init__(self, numbers, clock, journal, uplink, cause, rssi):
+        self._numbers = bytes(numbers)
         self._clock = clock
         self._journal = journal
         self._uplink = uplink
@@ -38,16 +32,21 @@ class Health:
         """There is nothing to stop."""
 
     async def sample(self, values):
-        """Fill values; None stands for what there is nothing to tell about just now."""
+        """Fill values; of the others, what there is nothing to tell about just now is left out."""
         gc.collect()
-        values[:] = (
-            self._clock.uptime_ms() // 1000,
+        uptime_ms = self._clock.uptime_ms()
+        journal = self._journal
+        others = (
             gc.mem_free(),
-            self._rssi() if self._rssi else None,
-            len(self._journal) * 100 // self._journal.capacity,
+            self._rssi(),
+            len(journal) * 100 // journal.capacity,
             self._uplink.lost,
             self._uplink.retries,
             self._cause,
         )
         # Told once: it is the same until the next boot.
         self._cause = None
+        for i, value in enumerate(others):
+            if value is not None:
+                journal.append(self._numbers[i], value, 0, uptime_ms)
+        values[0] = uptime_ms // 1000

@@ -19,10 +19,10 @@ from micropython import const
 
 # The longest message that a node sends: a pack or a report, and what is around it. (The longest in
 # docs/protocol.md, "Requests", would take heap that a node needs for other things.)
-MTU = const(704)
+MTU = const(576)
 # The longest answer that a gateway gives is a diagnostic text. A longer one is lost, or cut off and
 # then fails its authentication.
-ANSWER_BYTES = const(512)
+ANSWER_BYTES = const(320)
 
 
 class Entry:

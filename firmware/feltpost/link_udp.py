@@ -39,7 +39,6 @@ class UdpLink:
         self._host = host
         self._port = port
         self._sock = None
-        self._buf = memoryview(bytearray(link.ANSWER_BYTES))
         # Connections in a row in which the gateway was not heard, this one included.
         self._silent = 0
 
@@ -112,9 +111,8 @@ class UdpLink:
                 raise
             return None
         self._silent = 0
-        length = len(data)
-        self._buf[:length] = data
-        return self._buf[:length]
+        # Most answers are short: a copy to write into costs less than room for the longest.
+        return memoryview(bytearray(data))
 
     def _socket(self):
         if self._sock is None:

@@ -41,6 +41,8 @@ class Report:
         """Forget the traceback, which the gateway has on disk; the boot is a good one."""
         if self._has_traceback:
             from . import crash
+            from .app import forget
 
             crash.forget()
+            forget("crash")
         self._boots.reported()

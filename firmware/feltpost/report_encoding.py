@@ -18,7 +18,7 @@ _TRACEBACK = const(5)
 _SAFE = const(6)
 
 # With CoAP and OSCORE around it, well within one message.
-_BYTES = const(640)
+_BYTES = const(512)
 _PROBLEM_BYTES = const(120)
 # What is in every report takes less: versions, a board's text of so many bytes at most, numbers,
 # and the heads of the others.

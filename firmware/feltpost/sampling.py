@@ -1,7 +1,6 @@
 """Samples one sensor as its channels ask for, and puts what comes of it into the journal."""
 
 import asyncio
-import struct
 
 from micropython import const
 
@@ -19,12 +18,6 @@ _ROUND_MS = const(600_000)
 # Of its interval, a sample may be so much early and stand for the one that is due.
 _EARLY_SHIFT = const(4)
 
-# What is kept through deep sleep: fault code and failures, then for each channel when it is due.
-_STATE = "<BB"
-_STATE_BYTES = const(2)
-_DUE = "<i"
-_DUE_BYTES = const(4)
-
 
 class Sampler:
     """One sensor, the channels kept of it, and the task that reads it.
@@ -33,6 +26,13 @@ class Sampler:
     channel that tells of the sensor's faults. ``retry_most_ms``: the longest pause before a sensor
     that failed is tried again out of turn.
     """
+
+    # Of the class until it differs, and takes no heap till then. What was told of the sensor: the
+    # code of its fault, and how often it failed in a row.
+    _code = 0
+    _failures = 0
+    _started = False
+    retry_most_ms = _RETRY_MOST_MS
 
     def __init__(self, name, sensor, channels, fault, journal, clock, log):
         self.name = name
@@ -45,11 +45,6 @@ class Sampler:
         # By the same index: the uptime at which the channel wants its next sample.
         self._due_ms = [clock.uptime_ms()] * len(channels)
         self._fault = fault
-        self._started = False
-        # What was told of the sensor: the code of its fault, and how often it failed in a row.
-        self._code = 0
-        self._failures = 0
-        self.retry_most_ms = _RETRY_MOST_MS
 
     async def run(self, appended, word=UNWATCHED):
         """Sample for ever; set the event ``appended`` whenever readings were journalled.
@@ -108,28 +103,6 @@ class Sampler:
                 # It will be noticed, and told, when the sensor is started again.
                 pass
 
-    def state(self):
-        """Return what restore() needs after a deep sleep."""
-        now_ms = self._clock.uptime_ms()
-        data = bytearray(struct.pack(_STATE, self._code, min(self._failures, 255)))
-        for i, channel in enumerate(self._channels):
-            if channel:
-                data += struct.pack(_DUE, self._due_ms[i] - now_ms)
-                data += channel.state()
-        return data
-
-    def restore(self, data, elapsed_ms):
-        """Take over what state() gave so long ago, from the start of data; return the rest."""
-        self._code, self._failures = struct.unpack_from(_STATE, data)
-        data = data[_STATE_BYTES:]
-        then_ms = self._clock.uptime_ms() - elapsed_ms
-        for i, channel in enumerate(self._channels):
-            if channel:
-                (wait_ms,) = struct.unpack_from(_DUE, data)
-                self._due_ms[i] = then_ms + wait_ms
-                data = channel.restore(data[_DUE_BYTES:])
-        return data
-
     def _due(self):
         # Which channels want a sample now.
         now_ms = self._clock.uptime_ms()
@@ -148,8 +121,7 @@ class Sampler:
                 due.remove(i)
                 self._plan(i, uptime_ms)
                 continue
-            channel.add(self._values[i])
-            if channel.full():
+            if channel.add(self._values[i]):
                 due.remove(i)
                 if channel.accept(uptime_ms):
                     form = self._sensor.CHANNELS[i][1] | channel.marks << 4

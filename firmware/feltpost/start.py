@@ -64,9 +64,13 @@ class Start:
             "config", "assembly", "ports", "channel_table", "journals", "journal_mount", "metrics"
         )
         node = self._node
+        report = self._make_report()
+        forget("report_encoding", "crash")
         links, serial = self._open_links()
         forget("identity", "oscore_keys", "links_opening")
-        node.attach(links, serial, self._make_uplink(links))
+        uplink = self._make_uplink(links)
+        uplink.report = report
+        node.attach(links, serial, uplink)
         if self._send_interval_ms:
             from .battery import Battery
 
@@ -105,15 +109,16 @@ class Start:
             bool(self._send_interval_ms),
         )
 
-    def _make_uplink(self, links):
+    def _make_report(self):
         from .report import Report
+
+        board = sys.implementation._machine
+        return Report(self._boot, self._boots, board, self._node.problems, self._clock)
+
+    def _make_uplink(self, links):
         from .uplink import Uplink
 
-        node = self._node
-        uplink = Uplink(links, node.journal, self._channels, self._clock, self._log)
-        board = sys.implementation._machine
-        uplink.report = Report(self._boot, self._boots, board, node.problems, self._clock)
-        return uplink
+        return Uplink(links, self._node.journal, self._channels, self._clock, self._log)
 
     def _make_clock(self, settings, slept):
         if not settings.battery:
@@ -130,12 +135,11 @@ class Start:
 
     def _sample(self, settings, table):
         from .assembly import Assembly
-        from .health import Health
 
         node = self._node
         assembly = Assembly(settings, table, node.journal, self._clock, self._log, self._retained)
         node.samplers = assembly.samplers()
         # A wake is no restart to tell of.
         cause = None if self._woken else self._boots.cause
-        health = Health(self._clock, node.journal, node, cause, node.rssi)
-        node.samplers.append(assembly.health(health, settings.health_interval_s * 1000))
+        interval_ms = settings.health_interval_s * 1000
+        node.samplers.append(assembly.health(interval_ms, node, cause))

@@ -77,6 +77,7 @@ import check  # noqa: E402
 from feltpost import i2c_bus  # noqa: E402
 from feltpost.assembly import Assembly  # noqa: E402
 from feltpost.channel_table import ChannelTable  # noqa: E402
+from feltpost.clock import Clock  # noqa: E402
 from feltpost.config import Config  # noqa: E402
 
 I2C = [{"id": 0, "scl": 22, "sda": 21}]
@@ -89,7 +90,7 @@ def assembled(sensors, i2c=I2C, power="mains"):
     value["power"] = {"mode": power}
     settings = Config("x.json", value)
     table = ChannelTable()
-    samplers = Assembly(settings, table, None, None, None).samplers()
+    samplers = Assembly(settings, table, None, Clock(), None).samplers()
     return len(samplers), settings.problems, [entry[0] for entry in table.entries]
 
 

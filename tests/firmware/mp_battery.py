@@ -27,6 +27,7 @@ now = Time()
 sys.modules["time"] = now
 
 import check  # noqa: E402
+from feltpost import sampling_sleep  # noqa: E402
 from feltpost.battery import Battery  # noqa: E402
 from feltpost.channel import Channel, Settings  # noqa: E402
 from feltpost.clock_sleep import SleepClock  # noqa: E402
@@ -385,7 +386,7 @@ def test_a_channel_that_is_not_due_is_left_alone_by_a_fault():
     for _ in range(8):
         now.now_ms += sampler.wait_ms()
         asyncio.run(sampler.round(asyncio.Event()))
-    data = sampler.state()
+    data = sampling_sleep.state(sampler)
     long_wait_ms = int.from_bytes(data[22:26], "little")
     check.equal(abs(long_wait_ms - 22 * HOUR_MS) < MINUTE_MS, True, long_wait_ms)
 
