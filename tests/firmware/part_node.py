@@ -59,6 +59,7 @@ sys.path.append(sys.argv[1])
 import asyncio  # noqa: E402
 
 from feltpost.assembly import Assembly  # noqa: E402
+from feltpost.clock import Clock  # noqa: E402
 from feltpost.config import Config  # noqa: E402
 from feltpost.sensor import SensorError  # noqa: E402
 
@@ -95,7 +96,7 @@ def connect(sensors):
     }
     settings = Config("x.json", root)
     table = Table()
-    connected = [s._sensor for s in Assembly(settings, table, None, None, None).samplers()]
+    connected = [s._sensor for s in Assembly(settings, table, None, Clock(), None).samplers()]
     return [sensor.CHANNELS for sensor in connected], table.entries, settings.problems
 
 
