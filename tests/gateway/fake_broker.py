@@ -54,6 +54,8 @@ class FakeBroker:
     published: list[Published] = field(default_factory=list)
     acknowledged: list[bytes] = field(default_factory=list)
     connects: list[bytes] = field(default_factory=list)
+    holds_until: int = 0
+    """It answers nothing before so many wait for it, however slowly the client sends them."""
     most_unanswered: int = 0
 
     async def start(self) -> None:
@@ -96,8 +98,14 @@ class FakeBroker:
         answers: deque[bytes] = deque()
 
         def answer() -> None:
-            if answers:
+            if self.most_unanswered < self.holds_until:
+                answer_soon()
+            elif answers:
                 writer.write(answers.popleft())
+
+        def answer_soon() -> None:
+            # After a moment, so that what a client has sent by then is seen.
+            asyncio.get_running_loop().call_later(0.005, answer)
 
         while True:
             (head,) = await reader.readexactly(1)
@@ -134,8 +142,7 @@ class FakeBroker:
                 else:
                     code = b"" if self.version == 4 else bytes((verdict,))
                     answers.append(struct.pack(">BBH", 0x40, 2 + len(code), message_id) + code)
-                    # After a moment, so that what a client has sent by then is seen.
-                    asyncio.get_running_loop().call_later(0.005, answer)
+                    answer_soon()
                     if verdict < 0x80:
                         self.acknowledged.append(payload)
             elif kind == 12 and self.answers_pings:

@@ -163,14 +163,14 @@ def test_a_packet_that_is_larger_than_the_broker_takes(run: Run, tmp_path: Path)
 
 
 def test_no_more_on_their_way_than_the_broker_takes(run: Run, tmp_path: Path) -> None:
-    broker = FakeBroker(connack=RECEIVE_MAXIMUM_2)
+    broker = FakeBroker(connack=RECEIVE_MAXIMUM_2, holds_until=2)
     assert scenario(run, tmp_path, broker, 40, format="os2iot") == []
     assert broker.most_unanswered == 2
 
 
 def test_a_window_counts_messages_not_packs(run: Run, tmp_path: Path) -> None:
     """Each pack makes many messages of the format os2iot, here of one value each."""
-    broker = FakeBroker()
+    broker = FakeBroker(holds_until=4)
     metrics = ("c", "c", "c", "c", "c", "c")
 
     async def go() -> None:
@@ -306,7 +306,7 @@ def test_a_set_rate(run: Run, tmp_path: Path) -> None:
 
 def test_new_readings_go_before_a_backlog(run: Run, tmp_path: Path) -> None:
     """600 packs wait; those that come during the drain are through long before it ends."""
-    broker = FakeBroker()
+    broker = FakeBroker(holds_until=5)
     new_at: list[int] = []
 
     def is_new(message: Published) -> bool:

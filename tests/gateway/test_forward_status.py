@@ -202,7 +202,7 @@ def test_many_changes_make_few_messages(run: Run, tmp_path: Path, broker: Broker
 
 def test_a_broker_that_takes_no_long_messages(run: Run, tmp_path: Path) -> None:
     """It would hang up, again and again; and it takes two at a time, of which one may be this."""
-    broker = FakeBroker(connack=b"\x27\x00\x00\x01\x90\x21\x00\x02")
+    broker = FakeBroker(connack=b"\x27\x00\x00\x01\x90\x21\x00\x02", holds_until=2)
     events = Events()
 
     async def scenario() -> None:
