@@ -12,10 +12,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from feltpost_tools.sim import interpreter, littlefs
-from feltpost_tools.sim.board import Board, Hardware
+from feltpost_tools.sim.board import Board
 from feltpost_tools.sim.chipflash import BOOTLOADER, micropython
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.flash import Torn
+from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.world import World
 

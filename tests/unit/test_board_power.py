@@ -7,8 +7,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from feltpost_tools.sim import interpreter
-from feltpost_tools.sim.board import Board, Hardware
+from feltpost_tools.sim.board import Board
 from feltpost_tools.sim.clock import SharedClock
+from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.rtc import RTC_BYTES, RtcMemory, WriteTorn
 from feltpost_tools.sim.world import World

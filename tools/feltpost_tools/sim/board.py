@@ -1,13 +1,7 @@
 """One simulated board: real MicroPython with the real firmware, and the hardware around it."""
 
 import asyncio
-import contextlib
-import errno
-import os
-import signal
-import socket
 import struct
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,36 +10,29 @@ from typing import Any
 from feltpost_gateway import slipmux
 from feltpost_tools.sim import channel
 from feltpost_tools.sim.air import Air
-from feltpost_tools.sim.channel import Kind
+from feltpost_tools.sim.board_clock import BoardClock
+from feltpost_tools.sim.channel import Kind, Request
 from feltpost_tools.sim.chipflash import BOOTLOADER, ChipFlash, NotBootable, micropython
 from feltpost_tools.sim.clock import monotonic_us
 from feltpost_tools.sim.console import SerialLine
-from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash, PowerCut
+from feltpost_tools.sim.flash import NorFlash, PowerCut
+from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.interpreter import Interpreter
-from feltpost_tools.sim.lines import Line
+from feltpost_tools.sim.interrupts import PinInterrupts
+from feltpost_tools.sim.keyboard import KeyboardInterrupts
 from feltpost_tools.sim.nvs import Nvs
-from feltpost_tools.sim.parts import Part
-from feltpost_tools.sim.radio import Radio
+from feltpost_tools.sim.peripherals import Peripherals
+from feltpost_tools.sim.processor import Processor
 from feltpost_tools.sim.rom import Loader
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
+from feltpost_tools.sim.watchdog import Watchdog
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 
-_TICKS_PERIOD = 1 << 30
-_CTRL_C = 0x03
-_NO_INTERRUPT = -1
 # What the shims and the prompt take of the heap (30 kB without asyncio, 32-bit); on a board the
 # like is in flash. It is given on top, so that heap_kib means what it means on a board.
 _SHIMS_KIB = 29
-_CHUNK = 65_536
 
-_JOURNAL_PARTITION = "journal"
-
-# The date at which a board without battery starts, 2000-01-01, Unix time.
-_POWER_ON_MS = 946_684_800_000
-
-# How soon a Ctrl-C that came while the file system was at work comes again.
-_AGAIN_S = 0.02
 # How soon a chip that can't start tries again; its watchdog takes that long.
 _LOOP_S = 0.3
 
@@ -63,26 +50,6 @@ _CAUSE_SOFT = 5
 # What machine.wake_reason() tells after a deep sleep that the timer ended, and otherwise.
 _WOKEN_BY_TIMER = 4
 _NOT_WOKEN = 0
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """What a board is made of.
-
-    mac: six bytes. heap_kib: what the application has of MicroPython's heap. parts: what its
-    pins and buses lead to, by place. journal_blocks: the flash partition "journal" in blocks of
-    4 KiB, 0 for a board without one. crystal_ppm: how much too fast its clock runs, parts per
-    million; sleep_ppm: the same in deep sleep. epoch:
-    the year from which its time.time() counts, 2000 as on the ESP32 or 1970.
-    """
-
-    mac: bytes
-    heap_kib: int
-    parts: Mapping[str, Part]
-    journal_blocks: int = 0
-    crystal_ppm: int = 0
-    sleep_ppm: int = 0
-    epoch: int = 2000
 
 
 @dataclass(frozen=True)
@@ -124,40 +91,35 @@ class Board:
         self.flash: NorFlash | None = self.chip.journal if hardware.journal_blocks else None
         self.rtc = RtcMemory()
         self.line = SerialLine(folder / "tty", self._from_line)
-        self.air: Air | None = None
         self._hardware = hardware
         self._image = image
         self._interpreter = interpreter
         self._world = world
+        self._clock = BoardClock(hardware, world.clock)
+        self._peripherals = Peripherals(hardware, self.chip, self.nvs, self.rtc)
+        self._interrupts = PinInterrupts(hardware.parts)
+        self._watchdog = Watchdog(world.clock, self._bite)
+        self._keyboard = KeyboardInterrupts(self._interrupt)
         self._console_log = (folder / "console.log").open("ab", buffering=0)
-        # One of these is there while it has power: MicroPython, the loader in the chip's ROM, or
-        # the timer of a chip that starts over and over; and what is about to become one of them.
-        self._process: asyncio.subprocess.Process | None = None
+        # One of these is there while it has power: MicroPython (kept through deep sleep), the
+        # loader in the chip's ROM, or the timer of a chip that starts over and over; and what is
+        # about to become one of them.
+        self._processor: Processor | None = None
         self._loader: Loader | None = None
         self._loop_timer: asyncio.TimerHandle | None = None
         self._starting: asyncio.Task[None] | None = None
         self._boot_held = False
         self._version = ""
         self._supervisor: asyncio.Task[None] | None = None
-        self._channel: socket.socket | None = None
-        self._stdin = self._stdout = -1
         self._received = bytearray()
         self._at_rest = False
         self.died = asyncio.Event()
         self._due_us: int | None = None
         self._doorbells = 0
-        self._boot_us = self._power_us = 0
         self._reset_cause = _CAUSE_POWER_ON
         # Why the process is being ended, while it is; what ends a deep sleep.
         self._restart: _Restart | None = None
         self._awake = asyncio.Event()
-        self._watchdog_ms = 0
-        self._watchdog_us: int | None = None
-        self._watchdog_timer: asyncio.TimerHandle | None = None
-        # By pin: which edges interrupt the board, and up to when it has been told of them.
-        self._armed: dict[int, tuple[int, int]] = {}
-        self._interrupt = _NO_INTERRUPT
-        self._again: asyncio.TimerHandle | None = None
         self._sent = slipmux.Decoder()
         self._answered = slipmux.Decoder()
         self.answer_awaited_until_us = 0
@@ -187,6 +149,15 @@ class Board:
         )
         return self.air.port
 
+    @property
+    def air(self) -> Air | None:
+        """The Wi-Fi networks around the board; None for none."""
+        return self._peripherals.air
+
+    @air.setter
+    def air(self, air: Air | None) -> None:
+        self._peripherals.air = air
+
     # Power
 
     async def power_on(self) -> None:
@@ -205,12 +176,11 @@ class Board:
             await self._starting
         self._leave_rom()
         # More than once where it was just booting.
-        while self._process is not None:
-            process, supervisor = self._process, self._supervisor
-            self._process = None
-            self._feed_watchdog(0)
-            if process.returncode is None:
-                process.kill()
+        while self._processor is not None:
+            processor, supervisor = self._processor, self._supervisor
+            self._processor = None
+            self._watchdog.stop()
+            processor.kill()
             self._awake.set()
             if supervisor:
                 await supervisor
@@ -221,16 +191,16 @@ class Board:
 
         To the firmware it is a power-on. A board in deep sleep does not notice.
         """
-        if self._channel is None:
+        if not self._awake_now:
             return
         self._kill(_Restart(_CAUSE_POWER_ON))
         self.rtc.decay(seed)
-        self._power_us = self._world.clock.now_us()
+        self._clock.power_on()
 
     def reset(self) -> None:
         """Reset the chip as its watchdog does, at once and whatever it is doing."""
-        if self._channel is not None:
-            self._kill(_Restart(_CAUSE_WATCHDOG))
+        if self._awake_now:
+            self._bite()
 
     def press_reset(self, boot_held: bool = False) -> None:
         """Press the button EN, which is a power-on to the chip, with the button BOOT held or not.
@@ -242,7 +212,7 @@ class Board:
         asleep = self.in_deep_sleep
         self._boot_held = boot_held
         self._lose_power()
-        if self._process is None:
+        if self._processor is None:
             self._leave_rom()
             self._starting = asyncio.create_task(self._start())
             return
@@ -252,21 +222,6 @@ class Board:
             self._awake.set()
         else:
             self._kill(restart)
-
-    @property
-    def in_loader(self) -> bool:
-        """Whether it runs the loader in its ROM."""
-        return self._loader is not None
-
-    @property
-    def in_boot_loop(self) -> bool:
-        """Whether it starts over and over, since nothing in its flash can be started."""
-        return self._loop_timer is not None
-
-    @property
-    def in_deep_sleep(self) -> bool:
-        """Whether it has power and its processor has none."""
-        return self._restart is not None and self._restart.asleep and self._channel is None
 
     async def close(self) -> None:
         """Power off and take the cable and the air away."""
@@ -282,10 +237,30 @@ class Board:
     @property
     def running(self) -> bool:
         """Whether the board has power."""
-        return bool(self._process or self._loader or self._loop_timer or self._starting)
+        return bool(self._processor or self._loader or self._loop_timer or self._starting)
+
+    @property
+    def in_loader(self) -> bool:
+        """Whether it runs the loader in its ROM."""
+        return self._loader is not None
+
+    @property
+    def in_boot_loop(self) -> bool:
+        """Whether it starts over and over, since nothing in its flash can be started."""
+        return self._loop_timer is not None
+
+    @property
+    def in_deep_sleep(self) -> bool:
+        """Whether it has power and its processor has none."""
+        return self._restart is not None and self._restart.asleep and not self._awake_now
+
+    @property
+    def _awake_now(self) -> bool:
+        return self._processor is not None and self._processor.open
+
+    # The ROM: what a chip does when it comes out of a reset
 
     async def _start(self) -> None:
-        # What the chip does when it comes out of a reset.
         self._at_rest = False
         if self._boot_held:
             self._loader = Loader(
@@ -322,83 +297,65 @@ class Board:
         # NVS, with the flash it lies in.
         self.nvs.forget()
 
+    def _to_loader(self, loader: Loader, data: bytes) -> None:
+        try:
+            loader.feed(data)
+        except PowerCut:
+            self._leave_rom()
+            self._world.remove(self)
+            self.died.set()
+
+    # MicroPython, from boot to its end
+
     async def _boot(self, raw: bool = False) -> None:
-        inside, outside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        stdin_read, self._stdin = os.pipe()
-        self._stdout, stdout_write = os.pipe()
-        with (self.folder / "stderr.log").open("ab") as stderr:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._interpreter.command,
-                "-X",
-                f"heapsize={self._hardware.heap_kib + _SHIMS_KIB}K",
-                str(self._image.shims / "boot.py"),
-                cwd=self.folder,
-                env={
-                    "MICROPYPATH": f"{self._image.shims}:.frozen",
-                    "FELTPOST_SHIMS": str(self._image.shims),
-                    "FELTPOST_CHANNEL": str(inside.fileno()),
-                    "FELTPOST_FLASH": str(self.chip.path),
-                    "FELTPOST_FILES": f"{self.chip.files_start} {self.chip.files.blocks}",
-                    "FELTPOST_VERSION": self._version,
-                    "FELTPOST_RAW": str(int(raw)),
-                    "FELTPOST_EPOCH": str(self._hardware.epoch),
-                    "TZ": "UTC",
-                },
-                stdin=stdin_read,
-                stdout=stdout_write,
-                stderr=stderr,
-                pass_fds=(inside.fileno(),),
-            )
-        inside.close()
-        os.close(stdin_read)
-        os.close(stdout_write)
-        outside.setblocking(False)
-        os.set_blocking(self._stdin, False)
-        os.set_blocking(self._stdout, False)
-        self._channel = outside
-        self._boot_us = self._world.clock.now_us()
+        self._processor = Processor(self._from_stdout, self._from_channel)
+        command = (
+            *self._interpreter.command,
+            "-X",
+            f"heapsize={self._hardware.heap_kib + _SHIMS_KIB}K",
+            str(self._image.shims / "boot.py"),
+        )
+        environment = {
+            "MICROPYPATH": f"{self._image.shims}:.frozen",
+            "FELTPOST_SHIMS": str(self._image.shims),
+            "FELTPOST_FLASH": str(self.chip.path),
+            "FELTPOST_FILES": f"{self.chip.files_start} {self.chip.files.blocks}",
+            "FELTPOST_VERSION": self._version,
+            "FELTPOST_RAW": str(int(raw)),
+            "FELTPOST_EPOCH": str(self._hardware.epoch),
+            "TZ": "UTC",
+        }
+        await self._processor.start(command, environment, self.folder)
+        self._clock.boot()
         self._received.clear()
         # A reset may have come in the middle of a frame.
         self._sent = slipmux.Decoder()
         self._answered = slipmux.Decoder()
-        self._armed.clear()
+        self._interrupts.clear()
         self._at_rest = False
         self._doorbells = 0
         # Until MicroPython says otherwise, as it does when it is about to run something.
-        self._interrupt = _NO_INTERRUPT
-        self._interrupt_again(wanted=False)
+        self._keyboard.off()
         if self.air:
             self.air.radio.reset()
         self.answer_awaited_until_us = 0
-        loop = asyncio.get_running_loop()
-        loop.add_reader(outside, self._from_channel)
-        loop.add_reader(self._stdout, self._from_stdout)
         # The board's clock starts at its offset; it reads this before anything else.
         self._ring()
-        self._supervisor = asyncio.create_task(self._supervise(self._process))
+        self._supervisor = asyncio.create_task(self._supervise(self._processor))
 
-    async def _supervise(self, process: asyncio.subprocess.Process) -> None:
-        code = await process.wait()
-        self._from_stdout()
-        loop = asyncio.get_running_loop()
-        assert self._channel is not None
-        loop.remove_reader(self._channel)
-        loop.remove_reader(self._stdout)
-        self._channel.close()
-        self._channel = None
-        os.close(self._stdin)
-        os.close(self._stdout)
-        if process is not self._process:
+    async def _supervise(self, processor: Processor) -> None:
+        code = await processor.end()
+        if processor is not self._processor:
             return
         if code in (_SOFT_RESET, _SOFT_RESET_RAW):
             self._reset_cause = _CAUSE_SOFT
             await self._boot(raw=code == _SOFT_RESET_RAW)
         elif self._restart:
-            await self._boot_again(process, self._restart)
+            await self._boot_again(processor, self._restart)
         else:
             # It died: from here on it is like a board without power.
-            self._process = None
-            self._feed_watchdog(0)
+            self._processor = None
+            self._watchdog.stop()
             self._world.remove(self)
             self.died.set()
 
@@ -407,19 +364,20 @@ class Board:
     def _lose_power(self) -> None:
         self._reset_cause = _CAUSE_POWER_ON
         self._restart = None
-        self._power_us = self._world.clock.now_us()
+        self._clock.power_on()
         self.rtc.lose()
 
+    def _bite(self) -> None:
+        self._kill(_Restart(_CAUSE_WATCHDOG))
+
     def _kill(self, restart: _Restart | None) -> None:
-        # Stop the processor at once, as a reset does: no handler of the application runs.
-        assert self._process is not None
+        assert self._processor is not None
         self._restart = restart
         self._at_rest = False
-        if self._process.returncode is None:
-            self._process.kill()
+        self._processor.kill()
 
-    async def _boot_again(self, process: asyncio.subprocess.Process, restart: _Restart) -> None:
-        self._feed_watchdog(0)
+    async def _boot_again(self, processor: Processor, restart: _Restart) -> None:
+        self._watchdog.stop()
         self.nvs.revert()
         if restart.asleep:
             self.answer_awaited_until_us = 0
@@ -428,55 +386,20 @@ class Board:
             self._at_rest = True
             self._world.changed()
             await self._awake.wait()
-            if process is not self._process:
+            if processor is not self._processor:
                 return
             # A button may have been pressed meanwhile.
             restart = self._restart or restart
         self._restart = None
         self._reset_cause = restart.cause
-        self._process = None
+        self._processor = None
         self._starting = asyncio.current_task()
         await self._start()
 
     def _sleep_deeply(self, duration_ms: int) -> None:
         # As on the ESP32, no duration is for ever.
-        due_us = None
-        if duration_ms:
-            # Its RC oscillator counts the duration, and the time of day goes by it meanwhile.
-            counted_us = duration_ms * 1000
-            duration_us = counted_us * 1_000_000 // (1_000_000 + self._hardware.sleep_ppm)
-            self._power_us -= counted_us - duration_us
-            due_us = self._world.clock.now_us() + duration_us
+        due_us = self._clock.sleep_until_us(duration_ms) if duration_ms else None
         self._kill(_Restart(_CAUSE_DEEP_SLEEP, asleep=True, due_us=due_us))
-
-    def _feed_watchdog(self, timeout_ms: int) -> None:
-        # Start it, feed it, or with 0 stop it, which only a reset can.
-        self._watchdog_us = None
-        if timeout_ms:
-            self._watchdog_us = self._world.clock.now_us() + timeout_ms * 1000
-            if self._watchdog_timer is None:
-                self._watch(timeout_ms / 1000)
-        elif self._watchdog_timer:
-            self._watchdog_timer.cancel()
-            self._watchdog_timer = None
-
-    def _watch(self, delay_s: float) -> None:
-        self._watchdog_timer = asyncio.get_running_loop().call_later(delay_s, self._check_watchdog)
-
-    def _check_watchdog(self) -> None:
-        # A board that is busy finds no rest at which the world's clock could end its time.
-        self._watchdog_timer = None
-        if self._watchdog_us is None or self._bitten():
-            return
-        self._watch((self._watchdog_us - self._world.clock.now_us()) / 1e6)
-
-    def _bitten(self) -> bool:
-        # Reset the board when it has not fed its watchdog in time; return whether it has not.
-        if self._watchdog_us is None or self._world.clock.now_us() < self._watchdog_us:
-            return False
-        self._feed_watchdog(0)
-        self._kill(_Restart(_CAUSE_WATCHDOG))
-        return True
 
     # Its part in the world's clock
 
@@ -488,8 +411,9 @@ class Board:
     @property
     def due_us(self) -> int | None:
         """Until when it waits, simulated Unix microseconds; None: until input comes."""
-        edge = self._next_edge()
-        ends = (self._due_us, self._watchdog_us, edge and edge[0])
+        # In deep sleep no pin is looked at.
+        edge_us = self._interrupts.next_us() if self._awake_now else None
+        ends = (self._due_us, self._watchdog.due_us, edge_us)
         return min((end for end in ends if end is not None), default=None)
 
     def wake(self) -> None:
@@ -497,27 +421,19 @@ class Board:
         self._at_rest = False
         if self.in_deep_sleep:
             self._awake.set()
-        elif not self._bitten() and not self._tell_edges():
-            self._tell(channel.wake(*self._offsets()))
+        elif not self._watchdog.bitten() and not self._tell_edges():
+            self._tell(channel.wake(*self._clock.offsets_ms()))
 
     def collect_output(self) -> None:
         """Take in all that the board has sent up to now."""
-        self._from_stdout()
+        if self._processor:
+            self._processor.collect_output()
         if self.air:
             self.air.collect()
 
-    def _offsets(self) -> tuple[int, int]:
-        uptime_us = self._world.clock.now_us() - self._boot_us
-        since_boot_us = self._world.clock.offset_us - self._boot_us
-        # The board adds its own monotonic clock, so what its crystal gains is told as offset.
-        gained_us = uptime_us * self._hardware.crystal_ppm // 1_000_000
-        ticks_offset = ((since_boot_us + gained_us) // 1000) % _TICKS_PERIOD
-        powered_ms = (self._world.clock.now_us() - self._power_us) // 1000
-        return ticks_offset, powered_ms - time.time_ns() // 1_000_000
-
     def _input(self, put: Callable[[], None]) -> None:
         # Give the board input: first the clock, then the input, then the doorbell.
-        if self._channel is None:
+        if not self._awake_now:
             return
         self._world.before_input()
         self._at_rest = False
@@ -526,21 +442,34 @@ class Board:
 
     def _ring(self) -> None:
         self._doorbells += 1
-        self._tell(channel.doorbell(*self._offsets()))
+        self._tell(channel.doorbell(*self._clock.offsets_ms()))
 
     def _tell(self, message: bytes) -> None:
-        if self._channel is None:
-            return
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            # A board that has just died is told nothing any more.
-            self._channel.send(message)
+        if self._processor:
+            self._processor.tell(message)
 
-    def _from_channel(self) -> None:
-        assert self._channel is not None
-        try:
-            message = self._channel.recv(_CHUNK)
-        except (BlockingIOError, ConnectionResetError):
+    def _tell_edges(self) -> bool:
+        # Tell the board of all edges that have come by now; return whether there were any.
+        told = False
+        for pin in self._interrupts.take(self._world.clock.now_us()) if self._awake_now else ():
+            self._at_rest = False
+            self._doorbells += 1
+            self._tell(channel.interrupt(*self._clock.offsets_ms(), pin))
+            told = True
+        return told
+
+    def _go_to_rest(self, rest: channel.Rest) -> None:
+        if rest.doorbells != self._doorbells & 0xFFFF:
+            # It went to rest before it had seen the newest input; it will notice.
             return
+        limit_ms = rest.limit_ms
+        self._due_us = None if limit_ms is None else self._clock.rest_until_us(limit_ms)
+        self._at_rest = True
+        self._world.changed()
+
+    # What its shims ask for
+
+    def _from_channel(self, message: bytes) -> None:
         if self._restart:
             # It was reset meanwhile.
             return
@@ -552,167 +481,51 @@ class Board:
             else:
                 self._tell(self._serve(item))
 
-    def _go_to_rest(self, rest: channel.Rest) -> None:
-        if rest.doorbells != self._doorbells & 0xFFFF:
-            # It went to rest before it had seen the newest input; it will notice.
-            return
-        self._due_us = None
-        if rest.limit_ms is not None:
-            pace = 1_000_000 + self._hardware.crystal_ppm
-            self._due_us = self._world.clock.now_us() + rest.limit_ms * 1_000_000_000 // pace
-        self._at_rest = True
-        self._world.changed()
-
-    # Interrupts
-
-    def _arm(self, pin: int, trigger: int) -> None:
-        self._armed.pop(pin, None)
-        if trigger and isinstance(self._hardware.parts.get(f"pin{pin}"), Line):
-            self._armed[pin] = trigger, self._world.clock.now_us()
-
-    def _next_edge(self) -> tuple[int, int] | None:
-        # When and at which pin the next interrupt comes; none, in deep sleep.
-        edges = []
-        for pin, (trigger, told_us) in self._armed.items() if self._channel else ():
-            line = self._hardware.parts[f"pin{pin}"]
-            assert isinstance(line, Line)
-            edge_us = line.next_edge_us(told_us, trigger)
-            if edge_us is not None:
-                edges.append((edge_us, pin))
-        return min(edges, default=None)
-
-    def _tell_edges(self) -> bool:
-        # Tell the board of all edges that have come by now; return whether there were any.
-        told = False
-        while (edge := self._next_edge()) and edge[0] <= self._world.clock.now_us():
-            edge_us, pin = edge
-            self._armed[pin] = self._armed[pin][0], edge_us
-            self._at_rest = False
-            self._doorbells += 1
-            self._tell(channel.interrupt(*self._offsets(), pin))
-            told = True
-        return told
-
-    # Hardware
-
-    def _serve(self, request: channel.Request) -> bytes:
-        payload = request.payload
-        match request.kind:
-            case Kind.PART:
-                return self._ask_part(request)
-            case Kind.PIN_INTERRUPT:
-                self._arm(*payload)
-                return channel.reply(request)
-            case Kind.UNIQUE_ID:
-                return channel.reply(request, self._hardware.mac)
-            case Kind.RESET_CAUSE:
-                woken = self._reset_cause == _CAUSE_DEEP_SLEEP
-                wake_reason = _WOKEN_BY_TIMER if woken else _NOT_WOKEN
-                return channel.reply(request, bytes((self._reset_cause, wake_reason)))
-            case Kind.NVS_GET:
-                value = self.nvs.get(payload[1:].decode())
-                return _found(request, value)
-            case Kind.NVS_PUT:
-                name_end = 2 + payload[1]
-                self.nvs.put(payload[2:name_end].decode(), payload[name_end:])
-                return channel.reply(request)
-            case Kind.NVS_ERASE:
-                return _found(request, b"" if self.nvs.erase(payload.decode()) else None)
-            case Kind.NVS_COMMIT:
-                self.nvs.commit()
-                return channel.reply(request)
-            case Kind.FLASH_SIZE:
-                size = 0
-                if payload.decode() == _JOURNAL_PARTITION in self.chip.partitions():
-                    size = self.chip.journal.blocks * BLOCK_BYTES
-                return channel.reply(request, struct.pack("<I", size))
-            case Kind.FILES_WRITE | Kind.FILES_ERASE:
-                return self._use_flash(request, self.chip.files)
-            case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self.flash:
-                return self._use_flash(request, self.flash)
-            case Kind.WLAN_STATE | Kind.WLAN_JOIN | Kind.WLAN_LEAVE if self.air:
-                return self._use_radio(request, self.air.radio)
-            case Kind.KEYBOARD_INTERRUPT:
-                (self._interrupt,) = struct.unpack("<b", payload)
-                # What was meant for the code that ran before is not for the next.
-                self._interrupt_again(wanted=False)
-                return channel.reply(request)
-            case Kind.INTERRUPT_AGAIN:
-                self._interrupt_again(wanted=payload == b"\x01")
-                return channel.reply(request)
-            case Kind.DATE_SET:
-                (date_ms,) = struct.unpack("<q", payload)
-                self._power_us = self._world.clock.now_us() - (date_ms - _POWER_ON_MS) * 1000
-                self._ring()
-                return channel.reply(request)
-            case Kind.RTC_READ:
-                return channel.reply(request, self.rtc.read())
-            case Kind.RTC_WRITE:
-                length, start = struct.unpack_from("<HH", payload)
-                try:
-                    self.rtc.take(length, start, payload[4:])
-                except WriteTorn:
-                    self._kill(_Restart(_CAUSE_WATCHDOG))
-                return channel.reply(request)
-            case Kind.WATCHDOG:
-                self._feed_watchdog(*struct.unpack("<I", payload))
-                return channel.reply(request)
-            case Kind.HARD_RESET:
-                self._kill(_Restart(_CAUSE_HARD))
-                return channel.reply(request)
-            case Kind.DEEP_SLEEP:
-                self._sleep_deeply(*struct.unpack("<I", payload))
-                return channel.reply(request)
-            case _:
-                return channel.reply(request, errno=errno.ENOSYS)
-
-    def _use_flash(self, request: channel.Request, flash: NorFlash) -> bytes:
-        block, position, count = struct.unpack_from("<HHH", request.payload + bytes(4))
+    def _serve(self, request: Request) -> bytes:
         try:
-            match request.kind:
-                case Kind.FLASH_READ:
-                    return channel.reply(request, flash.read(block, position, count))
-                case Kind.FLASH_WRITE | Kind.FILES_WRITE:
-                    flash.write(block, position, request.payload[4:])
-                case _:
-                    flash.erase(block)
+            if not self._control(request):
+                return self._answer(request)
         except PowerCut:
             # The chip stopped in the middle, and so must the processor, before it hears of it.
             self._kill(None)
+        except WriteTorn:
+            self._bite()
         return channel.reply(request)
 
-    def _use_radio(self, request: channel.Request, radio: Radio) -> bytes:
+    def _answer(self, request: Request) -> bytes:
+        if request.kind is Kind.RESET_CAUSE:
+            woken = self._reset_cause == _CAUSE_DEEP_SLEEP
+            wake_reason = _WOKEN_BY_TIMER if woken else _NOT_WOKEN
+            return channel.reply(request, bytes((self._reset_cause, wake_reason)))
+        return self._peripherals.serve(request, self._world.clock.now_us())
+
+    def _control(self, request: Request) -> bool:
+        # Do what concerns the processor itself; return whether the request was of that kind.
+        payload = request.payload
         match request.kind:
-            case Kind.WLAN_STATE:
-                return channel.reply(request, radio.state())
-            case Kind.WLAN_JOIN if not radio.join(request.payload):
-                return channel.reply(request, errno=errno.ENOSYS)
-            case Kind.WLAN_LEAVE:
-                radio.leave()
-        return channel.reply(request)
-
-    def _ask_part(self, request: channel.Request) -> bytes:
-        place_end = 1 + request.payload[0]
-        part = self._hardware.parts.get(request.payload[1:place_end].decode())
-        if part is None:
-            return channel.reply(request, errno=errno.ENODEV)
-        try:
-            answer = part.serve(request.payload[place_end:], self._world.clock.now_us())
-        except OSError as error:
-            return channel.reply(request, errno=error.errno or errno.EIO)
-        return channel.reply(request, answer)
+            case Kind.PIN_INTERRUPT:
+                pin, trigger = payload
+                self._interrupts.arm(pin, trigger, self._world.clock.now_us())
+            case Kind.KEYBOARD_INTERRUPT:
+                self._keyboard.set(*struct.unpack("<b", payload))
+            case Kind.INTERRUPT_AGAIN:
+                self._keyboard.repeat(wanted=payload == b"\x01")
+            case Kind.DATE_SET:
+                self._clock.set_date(*struct.unpack("<q", payload))
+                self._ring()
+            case Kind.WATCHDOG:
+                self._watchdog.feed(*struct.unpack("<I", payload))
+            case Kind.HARD_RESET:
+                self._kill(_Restart(_CAUSE_HARD))
+            case Kind.DEEP_SLEEP:
+                self._sleep_deeply(*struct.unpack("<I", payload))
+            case _:
+                return False
+        return True
 
     # Console and links
 
-    def _from_stdout(self) -> None:
-        if self._channel is None:
-            return
-        try:
-            data = os.read(self._stdout, _CHUNK)
-        except (BlockingIOError, OSError):
-            return
-        if not data:
-            return
+    def _from_stdout(self, data: bytes) -> None:
         for item in self._sent.feed(data):
             if isinstance(item, slipmux.Coap) and self.line.plugged:
                 self._request_sent()
@@ -725,11 +538,9 @@ class Board:
     def _from_line(self, data: bytes) -> None:
         if self._loader:
             self._to_loader(self._loader, data)
-        if self._process is None or self._channel is None:
+        if self._processor is None or not self._processor.open:
             return
-        if self._interrupt == _CTRL_C and _CTRL_C in data:
-            data = data.replace(bytes((_CTRL_C,)), b"")
-            self._send_interrupt()
+        data = self._keyboard.take(data)
         answers = [i for i in self._answered.feed(data) if isinstance(i, slipmux.Coap)]
         if answers:
             self._no_answer_expected()
@@ -737,31 +548,12 @@ class Board:
             # Somebody types, or a tool does, and has its time-outs in real time.
             self._request_sent()
         if data:
-            self._input(lambda: self._type(data))
+            processor = self._processor
+            self._input(lambda: processor.type(data))
 
-    def _to_loader(self, loader: Loader, data: bytes) -> None:
-        try:
-            loader.feed(data)
-        except PowerCut:
-            self._leave_rom()
-            self._world.remove(self)
-            self.died.set()
-
-    def _interrupt_again(self, wanted: bool) -> None:
-        if self._again:
-            self._again.cancel()
-            self._again = None
-        if wanted:
-            self._again = asyncio.get_running_loop().call_later(_AGAIN_S, self._send_interrupt)
-
-    def _send_interrupt(self) -> None:
-        if self._process and self._channel and self._interrupt == _CTRL_C:
-            self._process.send_signal(signal.SIGINT)
-
-    def _type(self, data: bytes) -> None:
-        # A board that does not read loses input, as when a UART's buffer runs over.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._stdin, data)
+    def _interrupt(self) -> None:
+        if self._processor:
+            self._processor.interrupt()
 
     def _request_sent(self) -> None:
         self.answer_awaited_until_us = monotonic_us() + ANSWER_WAIT_US
@@ -773,9 +565,3 @@ class Board:
     def _deliver_datagram(self, put: Callable[[], None]) -> None:
         self._no_answer_expected()
         self._input(put)
-
-
-def _found(request: channel.Request, value: bytes | None) -> bytes:
-    if value is None:
-        return channel.reply(request, errno=errno.ENOENT)
-    return channel.reply(request, value)

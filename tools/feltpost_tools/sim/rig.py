@@ -18,10 +18,11 @@ from typing import Literal, Self
 from feltpost_tools.errors import FeltpostError
 from feltpost_tools.sim import interpreter
 from feltpost_tools.sim import kit as indoor_climate
-from feltpost_tools.sim.board import Board, Hardware
+from feltpost_tools.sim.board import Board
 from feltpost_tools.sim.broker import Broker, Subscriber
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.gateway_process import Enrolled, GatewayProcess, write_configuration
+from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.kit import Kit, Sampled
 from feltpost_tools.sim.ledger import Arrived, Ledger
