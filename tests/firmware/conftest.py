@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.firmware.driver_node import BusNode, PartNode
 
 from feltpost_tools.sim.interpreter import Interpreter, find
 
@@ -78,3 +79,31 @@ class Function(pytest.Item):
 
 class Failed(Exception):
     """What the script said when it failed."""
+
+
+@pytest.fixture(scope="module")
+def _bus_node(micropython: Interpreter) -> Iterator[BusNode]:
+    node = BusNode(micropython)
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def bus_node(_bus_node: BusNode) -> BusNode:
+    """A node with an empty I2C bus."""
+    _bus_node.reset()
+    return _bus_node
+
+
+@pytest.fixture(scope="module")
+def _part_node(micropython: Interpreter) -> Iterator[PartNode]:
+    node = PartNode(micropython)
+    yield node
+    node.close()
+
+
+@pytest.fixture
+def part_node(_part_node: PartNode) -> PartNode:
+    """A node whose pins and buses lead to nothing."""
+    _part_node.reset()
+    return _part_node

@@ -64,6 +64,10 @@ def file_system():
     vfs.VfsLfs2.mkfs(device)
     vfs.mount(device, "/board")
     os.chdir("/board")
+    # Needs the machine module that is put in place below.
+    from feltpost import crash
+
+    crash._PATH = "/board/crash.txt"
     return device
 
 

@@ -103,7 +103,7 @@ class Uplink:
     def __init__(self, node):
         self.node = node
         self.report = "report"
-        self.lost = self.retries = 0
+        self.lost = self.retries = self.mail_rest = 0
 
     def waiting(self):
         return bool(self.report or len(self.node.journal))

@@ -12,7 +12,7 @@ def good():
     return {
         "links": [
             {"kind": "serial"},
-            {"kind": "udp", "host": "192.0.2.1", "ssid": "skole", "password": "p"},
+            {"kind": "udp", "host": "192.0.2.1", "ssid": "skole"},
         ],
         "i2c": [{"id": 0, "scl": 22, "sda": 21}],
         "sensors": [

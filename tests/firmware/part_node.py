@@ -1,7 +1,7 @@
 """Runs on MicroPython: sensor drivers on the simulated board's shims, whose parts and clock are at
 the other end of a pipe.
 
-test_sensors_pins.py and test_sensors_uart.py start it and send commands, a line each; while one is
+driver_node.py starts it and sends commands, a line each; while one is
 executed the requests to parts and the waits go to that end, a line each, which it answers.
 """
 

@@ -1,6 +1,6 @@
 """Runs on MicroPython: sensor drivers whose I2C bus and clock are at the other end of a pipe.
 
-test_sensors.py starts it and sends commands, a line each; while one is executed the drivers'
+driver_node.py starts it and sends commands, a line each; while one is executed the drivers'
 transactions and waits go back as requests, a line each, which that end answers.
 """
 
@@ -60,24 +60,24 @@ def execute(words):
     if words[0] == "new":
         driver = load(words[1])
         sensor = driver(I2C(), int(words[2])) if len(words) > 2 else driver(I2C())
-        return "channels " + repr(driver.CHANNELS)
+        return "result " + repr(driver.CHANNELS)
     if words[0] == "start":
         asyncio.run(sensor.start())
-        return "done"
+        return "result None"
     if words[0] == "stop":
         asyncio.run(sensor.stop())
-        return "done"
+        return "result None"
     if words[0] == "sample":
         asyncio.run(sensor.sample(values))
-        return "values " + repr(values[: len(sensor.CHANNELS)])
+        return "result " + repr(values[: len(sensor.CHANNELS)])
     if words[0] == "hundredths":
         span, start, end = [int(word) for word in words[1:]]
-        return "values " + repr([hundredths(raw, span) for raw in range(start, end)])
+        return "result " + repr([hundredths(raw, span) for raw in range(start, end)])
     if words[0] == "crc8":
         data = unhexlify(words[1])
-        return "values " + repr([crc8(data, 0, len(data))])
+        return "result " + repr([crc8(data, 0, len(data))])
     if words[0] == "allocated":
-        return "values " + repr(
+        return "result " + repr(
             [allocated(hundredths, 65535, 175), allocated(crc8, b"\xff\xff", 0, 2)]
         )
     raise ValueError(words[0])

@@ -6,170 +6,22 @@ and none takes wall time.
 
 from __future__ import annotations
 
-import ast
-import math
-import os
-import subprocess
-from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.firmware.driver_node import ROOM, BusNode, DriverError, half_up
 
-from feltpost_tools.sim.interpreter import Interpreter
-from feltpost_tools.sim.sensors import DRIVERS, I2CDevice, Nack, Readout, build
-
-FIRMWARE = Path(__file__).parents[2] / "firmware"
-SCRIPT = Path(__file__).with_name("sensor_node.py")
-
-# A byte and its acknowledgement on a bus at 400 kHz.
-BYTE_US = 23
-
-ROOM = {
-    "co2": 749.2,
-    "temperature": 23.7,
-    "relativeHumidity": 26.272,
-    "illuminance": 585.2,
-    "atmosphericPressure": 1013.25,
-    "distance": 1.234,
-    "voltage.0": 3.3,
-    "voltage.1": 1.25,
-    "voltage.2": 0.0042,
-    "voltage.3": 2.5,
-    # What follows from them: the chip takes the difference itself.
-    "voltage.0-1": 2.05,
-    "voltage.2-3": -2.4958,
-}
-
-
-class DriverError(Exception):
-    """A SensorError or ValueError on the node: its class, and its text."""
-
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(f"{kind}: {text}")
-        self.kind = kind
-        self.text = text
-
-
-class Node:
-    """A MicroPython process with one driver, and the bus it sits on."""
-
-    def __init__(self, interpreter: Interpreter) -> None:
-        self._process = subprocess.Popen(
-            [*interpreter.command, str(SCRIPT)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "MICROPYPATH": f"{FIRMWARE}:.frozen"},
-        )
-        self.now_us = 0
-        self.reset()
-
-    def reset(self) -> None:
-        self.bus: dict[int, I2CDevice] = {}
-        self.environment = dict(ROOM)
-        self.readouts: list[Readout] = []
-        # (length, index): flip the bits of one byte of the next answer of that length.
-        self.spoil: tuple[int, int] | None = None
-        self.after_sleep: Callable[[], None] = lambda: None
-
-    def close(self) -> None:
-        self._process.stdin.close()
-        assert self._process.wait() == 0
-        self._process.stdout.close()
-
-    def attach(self, name: str, address: int | None = None) -> I2CDevice:
-        """Put a fresh chip on the bus and give the node a fresh driver for it."""
-        device = build(
-            name, lambda quantity, _: self.environment[quantity], self.readouts.append, address
-        )
-        self.bus[device.address] = device
-        self.channels = self.load(name, device.address)
-        return device
-
-    def load(self, name: str, address: int | str = "") -> tuple[tuple[str, int], ...]:
-        return self.command(f"new {name} {address}")
-
-    def start(self) -> None:
-        self.command("start")
-
-    def sample(self) -> dict[str, Fraction]:
-        """Return what the driver sampled, exactly, by metric."""
-        integers = self.command("sample")
-        assert all(isinstance(integer, int) for integer in integers)
-        return {
-            metric: Fraction(integer, 10**digits)
-            for (metric, digits), integer in zip(self.channels, integers, strict=True)
-        }
-
-    def command(self, line: str):
-        """Execute a command on the node, serving its bus and clock until it is done."""
-        self._send(line)
-        while True:
-            answer = self._process.stdout.readline()
-            verb, _, rest = answer.rstrip("\n").partition(" ")
-            if verb == "error":
-                kind, untouched, text = rest.split(" ", 2)
-                assert untouched == "True", "an error left values behind"
-                raise DriverError(kind, text)
-            if verb in ("values", "channels"):
-                return ast.literal_eval(rest)
-            if verb == "done":
-                return None
-            assert verb in ("write", "read", "sleep"), f"the node died: {answer}"
-            self._send(self._serve(verb, rest.split(" ")))
-
-    def _serve(self, verb: str, arguments: list[str]) -> str:
-        if verb == "sleep":
-            # A wait may begin at the very end of a tick, which then counts as a millisecond.
-            self.now_us += max(0, int(arguments[0]) * 1000 - 999)
-            self.after_sleep()
-            return "done"
-        device = self.bus.get(int(arguments[0]))
-        self.now_us += BYTE_US
-        try:
-            if device is None:
-                raise Nack
-            if verb == "write":
-                data = bytes.fromhex(arguments[1])
-                device.write(data, self.now_us)
-                self.now_us += BYTE_US * len(data)
-                return "ack"
-            data = device.read(int(arguments[1]), self.now_us)
-            self.now_us += BYTE_US * len(data)
-            if self.spoil is not None and self.spoil[0] == len(data):
-                index = self.spoil[1]
-                data = data[:index] + bytes([data[index] ^ 0xFF]) + data[index + 1 :]
-                self.spoil = None
-            return data.hex()
-        except Nack:
-            return "nack"
-
-    def _send(self, line: str) -> None:
-        self._process.stdin.write(line + "\n")
-        self._process.stdin.flush()
-
-
-@pytest.fixture(scope="module")
-def _process(micropython: Interpreter) -> Iterator[Node]:
-    node = Node(micropython)
-    yield node
-    node.close()
+from feltpost_tools.sim.sensors import DRIVERS
 
 
 @pytest.fixture
-def node(_process: Node) -> Node:
-    _process.reset()
-    return _process
+def node(bus_node: BusNode) -> BusNode:
+    return bus_node
 
 
-def half_up(value: Fraction) -> int:
-    return math.floor(value + Fraction(1, 2))
-
-
-def check_against_readouts(node: Node, sampled: dict[str, Fraction]) -> None:
+def check_against_readouts(node: BusNode, sampled: dict[str, Fraction]) -> None:
     """The driver's values are those that the chip digitised, to half of the last digit kept."""
     latest = node.readouts[-len(node.channels) :]
     assert [readout.quantity for readout in latest] == [metric for metric, _ in node.channels]
@@ -182,7 +34,7 @@ def check_against_readouts(node: Node, sampled: dict[str, Fraction]) -> None:
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_samples_what_is_there(node: Node, name: str) -> None:
+def test_samples_what_is_there(node: BusNode, name: str) -> None:
     node.attach(name)
     node.start()
     sampled = node.sample()
@@ -195,13 +47,13 @@ def test_samples_what_is_there(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "address"), [("sht4x", 0x46), ("bh1750", 0x5C)])
-def test_second_address(node: Node, name: str, address: int) -> None:
+def test_second_address(node: BusNode, name: str, address: int) -> None:
     node.attach(name, address)
     node.start()
     check_against_readouts(node, node.sample())
 
 
-def test_scd41_waits_for_a_new_measurement(node: Node) -> None:
+def test_scd41_waits_for_a_new_measurement(node: BusNode) -> None:
     node.attach("scd41")
     node.start()
     started_us = node.now_us
@@ -213,7 +65,7 @@ def test_scd41_waits_for_a_new_measurement(node: Node) -> None:
     assert node.now_us - started_us < 10_500_000
 
 
-def test_scd41_powers_down_and_wakes_up(node: Node) -> None:
+def test_scd41_powers_down_and_wakes_up(node: BusNode) -> None:
     device = node.attach("scd41")
     node.start()
     node.sample()
@@ -224,7 +76,7 @@ def test_scd41_powers_down_and_wakes_up(node: Node) -> None:
     assert node.sample()["co2"] == 749
 
 
-def test_scd41_takes_the_latest_measurement_at_once(node: Node) -> None:
+def test_scd41_takes_the_latest_measurement_at_once(node: BusNode) -> None:
     node.attach("scd41")
     node.start()
     node.now_us += 62_000_000
@@ -234,7 +86,7 @@ def test_scd41_takes_the_latest_measurement_at_once(node: Node) -> None:
     assert asked_us - node.readouts[-1].measured_us < 5_000_000
 
 
-def test_scd41_starts_over_while_measuring(node: Node) -> None:
+def test_scd41_starts_over_while_measuring(node: BusNode) -> None:
     """The board was reset; the chip was not."""
     device = node.attach("scd41")
     node.start()
@@ -243,14 +95,14 @@ def test_scd41_starts_over_while_measuring(node: Node) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_sht4x_starts_over_while_measuring(node: Node) -> None:
+def test_sht4x_starts_over_while_measuring(node: BusNode) -> None:
     device = node.attach("sht4x")
     device.write(b"\xfd", node.now_us)
     node.start()
     check_against_readouts(node, node.sample())
 
 
-def test_bh1750_restores_the_default_sensitivity(node: Node) -> None:
+def test_bh1750_restores_the_default_sensitivity(node: BusNode) -> None:
     device = node.attach("bh1750")
     # 138: twice the default, left behind by another program.
     device.write(b"\x44", node.now_us)
@@ -259,7 +111,7 @@ def test_bh1750_restores_the_default_sensitivity(node: Node) -> None:
     assert node.sample() == {"illuminance": 585}
 
 
-def test_sht4x_crops_humidity(node: Node) -> None:
+def test_sht4x_crops_humidity(node: BusNode) -> None:
     node.attach("sht4x")
     node.start()
     for humidity, cropped in ((-3, 0), (0, 0), (100, 100), (104, 100)):
@@ -267,7 +119,7 @@ def test_sht4x_crops_humidity(node: Node) -> None:
         assert node.sample()["relativeHumidity"] == cropped
 
 
-def test_bh1750_refuses_an_overflow(node: Node) -> None:
+def test_bh1750_refuses_an_overflow(node: BusNode) -> None:
     node.attach("bh1750")
     node.start()
     node.environment["illuminance"] = 65534 / 1.2
@@ -284,14 +136,14 @@ def test_bh1750_refuses_an_overflow(node: Node) -> None:
 
 
 @pytest.mark.parametrize("span", [100, 125, 175])
-def test_conversion_of_every_count(node: Node, span: int) -> None:
+def test_conversion_of_every_count(node: BusNode, span: int) -> None:
     for start in range(0, 65536, 4096):
         converted = node.command(f"hundredths {span} {start} {start + 4096}")
         counts = range(start, start + 4096)
         assert converted == [half_up(Fraction(100 * span * count, 65535)) for count in counts]
 
 
-def test_every_illuminance(node: Node) -> None:
+def test_every_illuminance(node: BusNode) -> None:
     node.attach("bh1750")
     node.start()
     # A step of 7 gives every remainder of the division by six.
@@ -321,7 +173,7 @@ RANGES = {
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(data=st.data())
-def test_driver_and_chip_agree(node: Node, name: str, data: st.DataObject) -> None:
+def test_driver_and_chip_agree(node: BusNode, name: str, data: st.DataObject) -> None:
     node.reset()
     node.attach(name)
     node.start()
@@ -337,11 +189,11 @@ def test_driver_and_chip_agree(node: Node, name: str, data: st.DataObject) -> No
     # Both data sheets' example, and those of the SCD4x commands.
     [("beef", 0x92), ("01f4", 0x33), ("6667", 0xA2), ("5eb9", 0x3C), ("f896", 0x31)],
 )
-def test_crc8(node: Node, data: str, crc: int) -> None:
+def test_crc8(node: BusNode, data: str, crc: int) -> None:
     assert node.command(f"crc8 {data}") == [crc]
 
 
-def test_arithmetic_needs_no_heap(node: Node) -> None:
+def test_arithmetic_needs_no_heap(node: BusNode) -> None:
     """On a 32-bit board an intermediate beyond 31 bits would take some."""
     assert node.command("allocated") == [0, 0]
 
@@ -350,7 +202,7 @@ def test_arithmetic_needs_no_heap(node: Node) -> None:
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_absent(node: Node, name: str) -> None:
+def test_absent(node: BusNode, name: str) -> None:
     device = node.attach(name)
     device.unplugged = True
     for action in (node.start, node.sample):
@@ -363,7 +215,7 @@ def test_absent(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DRIVERS)
-def test_unplugged_between_samples(node: Node, name: str) -> None:
+def test_unplugged_between_samples(node: BusNode, name: str) -> None:
     device = node.attach(name)
     node.start()
     node.sample()
@@ -376,7 +228,7 @@ def test_unplugged_between_samples(node: Node, name: str) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_scd41_lost_power_unnoticed(node: Node) -> None:
+def test_scd41_lost_power_unnoticed(node: BusNode) -> None:
     device = node.attach("scd41")
     node.start()
     node.sample()
@@ -402,7 +254,7 @@ def test_scd41_lost_power_unnoticed(node: Node) -> None:
         ("sht4x", 6, 1),
     ],
 )
-def test_bad_checksum_of_each_word(node: Node, name: str, length: int, word: int) -> None:
+def test_bad_checksum_of_each_word(node: BusNode, name: str, length: int, word: int) -> None:
     node.attach(name)
     node.start()
     node.spoil = (length, 3 * word + 2)
@@ -413,7 +265,7 @@ def test_bad_checksum_of_each_word(node: Node, name: str, length: int, word: int
 
 
 @pytest.mark.parametrize("name", ["scd41", "sht4x"])
-def test_bad_checksum_at_start(node: Node, name: str) -> None:
+def test_bad_checksum_at_start(node: BusNode, name: str) -> None:
     device = node.attach(name)
     device.corrupt_next = 1
     with pytest.raises(DriverError) as error:
@@ -423,7 +275,7 @@ def test_bad_checksum_at_start(node: Node, name: str) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_a_spoilt_measurement_is_not_sampled(node: Node) -> None:
+def test_a_spoilt_measurement_is_not_sampled(node: BusNode) -> None:
     device = node.attach("sht4x")
     node.start()
     device.corrupt_next = 2
@@ -438,7 +290,7 @@ def test_a_spoilt_measurement_is_not_sampled(node: Node) -> None:
     ("name", "kind"),
     [("scd41", "NotReady"), ("sht4x", "NotReady"), ("bh1750", "NotResponding")],
 )
-def test_stuck_busy(node: Node, name: str, kind: str) -> None:
+def test_stuck_busy(node: BusNode, name: str, kind: str) -> None:
     device = node.attach(name)
     node.start()
     device.stuck_busy = True
@@ -450,7 +302,7 @@ def test_stuck_busy(node: Node, name: str, kind: str) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_bh1750_vanishes_while_measuring(node: Node) -> None:
+def test_bh1750_vanishes_while_measuring(node: BusNode) -> None:
     device = node.attach("bh1750")
     node.start()
     node.after_sleep = lambda: setattr(device, "unplugged", True)
@@ -459,7 +311,7 @@ def test_bh1750_vanishes_while_measuring(node: Node) -> None:
     assert error.value.kind == "NotResponding"
 
 
-def test_unknown_driver(node: Node) -> None:
+def test_unknown_driver(node: BusNode) -> None:
     with pytest.raises(DriverError, match="no driver 'scd42'") as error:
         node.load("scd42")
     assert error.value.kind == "ValueError"

@@ -1,21 +1,20 @@
 """The drivers of BME280, ADS1115 and VL53L1X, on MicroPython, in what is their own.
 
-What all drivers must do is in test_sensors.py, which also has the node that they run on.
+What all drivers must do is in test_sensors.py.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.firmware import test_sensors
-from tests.firmware.test_sensors import DriverError, Node, check_against_readouts, half_up
+from tests.firmware.driver_node import FIRMWARE, BusNode, fails, half_up
+from tests.firmware.test_sensors import check_against_readouts
 
 from feltpost_tools.sim.interpreter import Interpreter
 from feltpost_tools.sim.sensors import I2CDevice
@@ -33,19 +32,11 @@ MANY = settings(
 
 
 @pytest.fixture
-def node(micropython: Interpreter) -> Iterator[Node]:
-    node = Node(micropython)
-    yield node
-    node.close()
+def node(bus_node: BusNode) -> BusNode:
+    return bus_node
 
 
-def fails(action: Callable[[], object], kind: str, text: str) -> None:
-    with pytest.raises(DriverError, match=text) as error:
-        action()
-    assert error.value.kind == kind
-
-
-def recovers(node: Node) -> None:
+def recovers(node: BusNode) -> None:
     node.start()
     check_against_readouts(node, node.sample())
 
@@ -59,7 +50,7 @@ def power_cycle(device: I2CDevice) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_stuck_busy(node: Node, name: str) -> None:
+def test_stuck_busy(node: BusNode, name: str) -> None:
     device = node.attach(name)
     node.start()
     device.stuck_busy = True
@@ -70,7 +61,7 @@ def test_stuck_busy(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_vanishes_while_measuring(node: Node, name: str) -> None:
+def test_vanishes_while_measuring(node: BusNode, name: str) -> None:
     device = node.attach(name)
     node.start()
     node.after_sleep = lambda: setattr(device, "unplugged", True)
@@ -81,7 +72,7 @@ def test_vanishes_while_measuring(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_vanishes_between_question_and_answer(node: Node, name: str) -> None:
+def test_vanishes_between_question_and_answer(node: BusNode, name: str) -> None:
     device = node.attach(name)
     node.start()
     write = device.write
@@ -99,7 +90,7 @@ def test_vanishes_between_question_and_answer(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["bme280", "vl53l1x"])
-def test_lost_power_unnoticed(node: Node, name: str) -> None:
+def test_lost_power_unnoticed(node: BusNode, name: str) -> None:
     device = node.attach(name)
     node.start()
     node.sample()
@@ -112,7 +103,7 @@ def test_lost_power_unnoticed(node: Node, name: str) -> None:
     ("name", "begun"),
     [("bme280", "f205f4b5"), ("ads1115", "01c303"), ("vl53l1x", "008740")],
 )
-def test_starts_over_while_measuring(node: Node, name: str, begun: str) -> None:
+def test_starts_over_while_measuring(node: BusNode, name: str, begun: str) -> None:
     """The board was reset; the chip was not."""
     device = node.attach(name)
     node.start()
@@ -124,7 +115,7 @@ def test_starts_over_while_measuring(node: Node, name: str, begun: str) -> None:
 # BME280
 
 
-def test_bme280_second_address(node: Node) -> None:
+def test_bme280_second_address(node: BusNode) -> None:
     node.attach("bme280", 0x77)
     recovers(node)
 
@@ -133,7 +124,7 @@ def test_bme280_second_address(node: Node) -> None:
     ("chip_id", "text"),
     [(0x58, "this is a BMP280"), (0x61, "chip id 0x61, a BME280 has 0x60"), (0xFF, "0xff")],
 )
-def test_bme280_another_chip(node: Node, chip_id: int, text: str) -> None:
+def test_bme280_another_chip(node: BusNode, chip_id: int, text: str) -> None:
     device = node.attach("bme280")
     assert isinstance(device, Bme280)
     device.chip_id = chip_id
@@ -167,7 +158,7 @@ def test_bme280_another_chip(node: Node, chip_id: int, text: str) -> None:
     pressure=st.floats(300, 1100),
 )
 def test_bme280_every_calibration(
-    node: Node, calibration: Calibration, temperature: float, humidity: float, pressure: float
+    node: BusNode, calibration: Calibration, temperature: float, humidity: float, pressure: float
 ) -> None:
     node.reset()
     device = node.attach("bme280")
@@ -180,7 +171,7 @@ def test_bme280_every_calibration(
 
 
 @pytest.mark.parametrize(("length", "index"), [(26, 0), (26, 21), (26, 25), (7, 0), (7, 6)])
-def test_bme280_disturbed_calibration(node: Node, length: int, index: int) -> None:
+def test_bme280_disturbed_calibration(node: BusNode, length: int, index: int) -> None:
     node.attach("bme280")
     node.spoil = (length, index)
     fails(node.start, "BadChecksum", "bme280 at 0x76: its calibration reads differently")
@@ -188,7 +179,7 @@ def test_bme280_disturbed_calibration(node: Node, length: int, index: int) -> No
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
-def test_bme280_disturbed_settings(node: Node, index: int) -> None:
+def test_bme280_disturbed_settings(node: BusNode, index: int) -> None:
     node.attach("bme280")
     node.start()
     node.spoil = (3, index)
@@ -197,7 +188,7 @@ def test_bme280_disturbed_settings(node: Node, index: int) -> None:
     recovers(node)
 
 
-def test_bme280_disturbed_measurement(node: Node) -> None:
+def test_bme280_disturbed_measurement(node: BusNode) -> None:
     node.attach("bme280")
     node.environment["atmosphericPressure"] = 320.0
     node.start()
@@ -206,7 +197,7 @@ def test_bme280_disturbed_measurement(node: Node) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_bme280_blank_calibration(node: Node) -> None:
+def test_bme280_blank_calibration(node: BusNode) -> None:
     """Pressure is undefined then: the formula would divide by nothing."""
     device = node.attach("bme280")
     read = device.read
@@ -220,7 +211,7 @@ def test_bme280_blank_calibration(node: Node) -> None:
 # ADS1115
 
 
-def test_ads1115_every_count(node: Node) -> None:
+def test_ads1115_every_count(node: BusNode) -> None:
     node.attach("ads1115")
     node.start()
     for first in range(-0x7FFF, 0x7FFF, 257):
@@ -233,7 +224,7 @@ def test_ads1115_every_count(node: Node) -> None:
             assert sampled[f"voltage.{index}"] == Fraction(tenths, 10_000)
 
 
-def test_ads1115_takes_the_difference_at_once(node: Node) -> None:
+def test_ads1115_takes_the_difference_at_once(node: BusNode) -> None:
     node.attach("ads1115")
     node.start()
     node.environment.update({"voltage.2": 0.0100, "voltage.3": 0.0125})
@@ -246,7 +237,7 @@ def test_ads1115_takes_the_difference_at_once(node: Node) -> None:
     ("volts", "channel"),
     [({"voltage.1": 4.2}, "voltage.1"), ({"voltage.0": -4.2}, "voltage.0")],
 )
-def test_ads1115_refuses_what_clips(node: Node, volts: dict[str, float], channel: str) -> None:
+def test_ads1115_refuses_what_clips(node: BusNode, volts: dict[str, float], channel: str) -> None:
     node.attach("ads1115")
     node.start()
     node.environment.update(volts)
@@ -255,7 +246,7 @@ def test_ads1115_refuses_what_clips(node: Node, volts: dict[str, float], channel
     check_against_readouts(node, node.sample())
 
 
-def test_ads1115_waits_for_the_slowest_conversion(node: Node) -> None:
+def test_ads1115_waits_for_the_slowest_conversion(node: BusNode) -> None:
     """Another program began it, at 8 a second; its result is not taken for ours."""
     device = node.attach("ads1115")
     device.write(bytes.fromhex("01f303"), node.now_us)
@@ -265,7 +256,7 @@ def test_ads1115_waits_for_the_slowest_conversion(node: Node) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_ads1115_stuck_at_start(node: Node) -> None:
+def test_ads1115_stuck_at_start(node: BusNode) -> None:
     device = node.attach("ads1115")
     device.write(bytes.fromhex("01f303"), node.now_us)
     device.stuck_busy = True
@@ -275,14 +266,14 @@ def test_ads1115_stuck_at_start(node: Node) -> None:
 
 
 @pytest.mark.parametrize("index", [0, 1])
-def test_ads1115_another_chip(node: Node, index: int) -> None:
+def test_ads1115_another_chip(node: BusNode, index: int) -> None:
     node.attach("ads1115")
     node.spoil = (2, index)
     fails(node.start, "WrongChip", "ads1115 at 0x48: does not keep its configuration")
     recovers(node)
 
 
-def test_ads1115_loses_power_while_converting(node: Node) -> None:
+def test_ads1115_loses_power_while_converting(node: BusNode) -> None:
     device = node.attach("ads1115")
     node.start()
     node.after_sleep = lambda: power_cycle(device)
@@ -296,7 +287,7 @@ def test_ads1115_loses_power_while_converting(node: Node) -> None:
 
 
 @pytest.mark.parametrize("model_id", [0xEBAA, 0xEEAC, 0xFFFF])
-def test_vl53l1x_another_chip(node: Node, model_id: int) -> None:
+def test_vl53l1x_another_chip(node: BusNode, model_id: int) -> None:
     device = node.attach("vl53l1x")
     assert isinstance(device, Vl53l1x)
     device.model_id = model_id
@@ -307,7 +298,7 @@ def test_vl53l1x_another_chip(node: Node, model_id: int) -> None:
     recovers(node)
 
 
-def test_vl53l1x_every_distance(node: Node) -> None:
+def test_vl53l1x_every_distance(node: BusNode) -> None:
     node.attach("vl53l1x")
     node.start()
     for millimetres in range(0, 4001, 13):
@@ -315,7 +306,7 @@ def test_vl53l1x_every_distance(node: Node) -> None:
         assert node.sample()["distance"] == Fraction(millimetres, 1000)
 
 
-def test_vl53l1x_nothing_within_reach(node: Node) -> None:
+def test_vl53l1x_nothing_within_reach(node: BusNode) -> None:
     node.attach("vl53l1x")
     node.start()
     node.environment["distance"] = 4.2
@@ -326,7 +317,7 @@ def test_vl53l1x_nothing_within_reach(node: Node) -> None:
 
 
 @pytest.mark.parametrize("status", range(32))
-def test_vl53l1x_takes_only_valid_ranges(node: Node, status: int) -> None:
+def test_vl53l1x_takes_only_valid_ranges(node: BusNode, status: int) -> None:
     device = node.attach("vl53l1x")
     assert isinstance(device, Vl53l1x)
     node.start()
@@ -338,7 +329,7 @@ def test_vl53l1x_takes_only_valid_ranges(node: Node, status: int) -> None:
         fails(node.sample, kind, rf"\(status {status}\)")
 
 
-def test_vl53l1x_nothing_to_range_at_start(node: Node) -> None:
+def test_vl53l1x_nothing_to_range_at_start(node: BusNode) -> None:
     """The ranging that calibrates need not find anything."""
     node.attach("vl53l1x")
     node.environment["distance"] = 9.0
@@ -347,7 +338,7 @@ def test_vl53l1x_nothing_to_range_at_start(node: Node) -> None:
     check_against_readouts(node, node.sample())
 
 
-def test_vl53l1x_is_awake_only_while_it_ranges(node: Node) -> None:
+def test_vl53l1x_is_awake_only_while_it_ranges(node: BusNode) -> None:
     device = node.attach("vl53l1x")
 
     def ranged_meanwhile() -> bool:
@@ -363,7 +354,7 @@ def test_vl53l1x_is_awake_only_while_it_ranges(node: Node) -> None:
     assert not ranged_meanwhile()
 
 
-def test_vl53l1x_does_not_take_an_old_range_for_a_new_one(node: Node) -> None:
+def test_vl53l1x_does_not_take_an_old_range_for_a_new_one(node: BusNode) -> None:
     device = node.attach("vl53l1x")
     node.start()
     device.write(bytes.fromhex("008710"), node.now_us)
@@ -376,20 +367,17 @@ def test_vl53l1x_does_not_take_an_old_range_for_a_new_one(node: Node) -> None:
 # The guide
 
 
-def test_the_guides_example_works(
-    micropython: Interpreter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_guides_example_works(micropython: Interpreter, tmp_path: Path) -> None:
     driver, model = re.findall(
         r"```python\n(\"\"\".*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL
     )
     firmware = tmp_path / "firmware"
-    shutil.copytree(test_sensors.FIRMWARE, firmware)
+    shutil.copytree(FIRMWARE, firmware)
     (firmware / "feltpost" / "sensor_tmp117.py").write_text(driver)
-    monkeypatch.setattr(test_sensors, "FIRMWARE", firmware)
     namespace: dict[str, type[I2CDevice]] = {}
     exec(model, namespace)
 
-    node = Node(micropython)
+    node = BusNode(micropython, firmware)
     device = namespace["Tmp117"](
         lambda quantity, _: node.environment[quantity], node.readouts.append, 0x48
     )

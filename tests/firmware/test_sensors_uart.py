@@ -1,20 +1,18 @@
 """The drivers of A02YYUW and PMS5003, on MicroPython, against their models on a simulated UART.
 
-The waits of the drivers move the models' clock and nothing else does; test_sensors_pins.py has the
-node that they run on.
+The waits of the drivers move the models' clock and nothing else does; driver_node.py has the node
+that they run on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.firmware.test_sensors_pins import DriverError, Node
+from tests.firmware.driver_node import PartNode, fails
 
-from feltpost_tools.sim.interpreter import Interpreter
 from feltpost_tools.sim.sensors.a02yyuw import A02yyuw
 from feltpost_tools.sim.sensors.pms5003 import Pms5003
 from feltpost_tools.sim.sensors.uart_device import UartDevice
@@ -30,21 +28,13 @@ MANY = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def _process(micropython: Interpreter) -> Iterator[Node]:
-    node = Node(micropython)
-    yield node
-    node.close()
-
-
 @pytest.fixture
-def node(_process: Node) -> Node:
-    _process.reset()
-    _process.environment.update(AIR)
-    return _process
+def node(part_node: PartNode) -> PartNode:
+    part_node.environment.update(AIR)
+    return part_node
 
 
-def attach(node: Node, name: str) -> UartDevice:
+def attach(node: PartNode, name: str) -> UartDevice:
     """Put a fresh sensor on UART 1 and give the node a driver for it."""
     device = MODELS[name](node.sense, node.readouts.append)
     node.parts["uart1"] = Uart(device)
@@ -57,17 +47,11 @@ def attach(node: Node, name: str) -> UartDevice:
     return device
 
 
-def sample(node: Node) -> list[int]:
+def sample(node: PartNode) -> list[int]:
     return node.command("sample 0")
 
 
-def fails(action: Callable[[], Any], kind: str, text: str) -> None:
-    with pytest.raises(DriverError, match=text) as error:
-        action()
-    assert error.value.kind == kind
-
-
-def latest(node: Node, count: int) -> list[float]:
+def latest(node: PartNode, count: int) -> list[float]:
     return [readout.value for readout in node.readouts[-count:]]
 
 
@@ -75,7 +59,7 @@ def latest(node: Node, count: int) -> list[float]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_samples_what_is_there(node: Node, name: str) -> None:
+def test_samples_what_is_there(node: PartNode, name: str) -> None:
     attach(node, name)
     node.start()
     expected = [1234] if name == "a02yyuw" else [4, 9, 17]
@@ -85,7 +69,7 @@ def test_samples_what_is_there(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_absent_and_plugged_in_later(node: Node, name: str) -> None:
+def test_absent_and_plugged_in_later(node: PartNode, name: str) -> None:
     device = attach(node, name)
     device.unplugged = True
     node.start()
@@ -96,7 +80,7 @@ def test_absent_and_plugged_in_later(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_unplugged_between_samples_and_back(node: Node, name: str) -> None:
+def test_unplugged_between_samples_and_back(node: PartNode, name: str) -> None:
     device = attach(node, name)
     node.start()
     sample(node)
@@ -110,7 +94,7 @@ def test_unplugged_between_samples_and_back(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_stuck(node: Node, name: str) -> None:
+def test_stuck(node: PartNode, name: str) -> None:
     device = attach(node, name)
     node.start()
     device.stuck_busy = True
@@ -121,7 +105,7 @@ def test_stuck(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_bad_checksums(node: Node, name: str) -> None:
+def test_bad_checksums(node: PartNode, name: str) -> None:
     device = attach(node, name)
     node.start()
     node.readouts.clear()
@@ -134,7 +118,7 @@ def test_bad_checksums(node: Node, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_at_another_rate_it_hears_no_frame(node: Node, name: str) -> None:
+def test_at_another_rate_it_hears_no_frame(node: PartNode, name: str) -> None:
     device = attach(node, name)
     node.start()
     device.BAUDRATE = 19_200
@@ -145,7 +129,7 @@ def test_at_another_rate_it_hears_no_frame(node: Node, name: str) -> None:
         fails(lambda: sample(node), "NotResponding", "nothing within")
 
 
-def test_the_uart_must_be_there_and_free(node: Node) -> None:
+def test_the_uart_must_be_there_and_free(node: PartNode) -> None:
     def problems(*entries: dict[str, Any]) -> list[str]:
         whole = {"driver": "a02yyuw", "channels": {"distance": "d"}}
         return node.connect(*(whole | entry for entry in entries))[2]
@@ -165,7 +149,9 @@ def test_the_uart_must_be_there_and_free(node: Node) -> None:
     distance_mm=st.integers(30, 4500) | st.sampled_from([30, 255, 256, 511, 4500]),
     asked_us=st.integers(0, 2_000_000),
 )
-def test_a02yyuw_every_distance_at_any_time(node: Node, distance_mm: int, asked_us: int) -> None:
+def test_a02yyuw_every_distance_at_any_time(
+    node: PartNode, distance_mm: int, asked_us: int
+) -> None:
     node.reset()
     attach(node, "a02yyuw")
     node.start()
@@ -177,7 +163,7 @@ def test_a02yyuw_every_distance_at_any_time(node: Node, distance_mm: int, asked_
 
 
 @pytest.mark.parametrize("byte", range(4))
-def test_a02yyuw_listening_from_within_a_frame(node: Node, byte: int) -> None:
+def test_a02yyuw_listening_from_within_a_frame(node: PartNode, byte: int) -> None:
     """From its third byte on, 511 mm and the next would pass for a frame of 65,281 mm."""
     attach(node, "a02yyuw")
     node.environment["distance"] = 0.511
@@ -189,7 +175,7 @@ def test_a02yyuw_listening_from_within_a_frame(node: Node, byte: int) -> None:
 
 
 @pytest.mark.parametrize("pause_us", [400_000, 900_000_000])
-def test_a02yyuw_takes_no_old_value(node: Node, pause_us: int) -> None:
+def test_a02yyuw_takes_no_old_value(node: PartNode, pause_us: int) -> None:
     """Neither one that waits alone nor one of a full buffer."""
     attach(node, "a02yyuw")
     node.start()
@@ -205,7 +191,7 @@ def test_a02yyuw_takes_no_old_value(node: Node, pause_us: int) -> None:
 @pytest.mark.parametrize(
     ("distance", "sent"), [(0.01, 0), (0.029, 0), (4.501, 65533), (9.0, 65533)]
 )
-def test_a02yyuw_out_of_range(node: Node, distance: float, sent: int) -> None:
+def test_a02yyuw_out_of_range(node: PartNode, distance: float, sent: int) -> None:
     attach(node, "a02yyuw")
     node.environment["distance"] = distance
     node.start()
@@ -215,7 +201,7 @@ def test_a02yyuw_out_of_range(node: Node, distance: float, sent: int) -> None:
         assert sample(node) == [millimetres]
 
 
-def test_a02yyuw_noise_before_a_frame_costs_that_frame_only(node: Node) -> None:
+def test_a02yyuw_noise_before_a_frame_costs_that_frame_only(node: PartNode) -> None:
     device = attach(node, "a02yyuw")
     node.start()
     sample(node)
@@ -228,7 +214,7 @@ def test_a02yyuw_noise_before_a_frame_costs_that_frame_only(node: Node) -> None:
 # PMS5003
 
 
-def test_pms5003_waits_until_its_values_are_stable(node: Node) -> None:
+def test_pms5003_waits_until_its_values_are_stable(node: PartNode) -> None:
     attach(node, "pms5003")
     node.start()
     assert node.now_us >= 30_000_000
@@ -239,7 +225,7 @@ def test_pms5003_waits_until_its_values_are_stable(node: Node) -> None:
 
 @MANY
 @given(values=st.lists(st.integers(0, 1000), min_size=3, max_size=3))
-def test_pms5003_every_concentration(node: Node, values: list[int]) -> None:
+def test_pms5003_every_concentration(node: PartNode, values: list[int]) -> None:
     node.reset()
     node.environment.update(zip(AIR, map(float, values), strict=True))
     attach(node, "pms5003")
@@ -247,7 +233,7 @@ def test_pms5003_every_concentration(node: Node, values: list[int]) -> None:
     assert sample(node) == values
 
 
-def test_pms5003_sleeps_when_stopped(node: Node) -> None:
+def test_pms5003_sleeps_when_stopped(node: PartNode) -> None:
     device = attach(node, "pms5003")
     for _ in range(3):
         node.start()
@@ -258,7 +244,7 @@ def test_pms5003_sleeps_when_stopped(node: Node) -> None:
     assert 3 * 30_000_000 < device.awake_us < 3 * 33_000_000
 
 
-def test_pms5003_lost_power_unnoticed(node: Node) -> None:
+def test_pms5003_lost_power_unnoticed(node: PartNode) -> None:
     device = attach(node, "pms5003")
     node.start()
     sample(node)
@@ -274,7 +260,7 @@ def test_pms5003_lost_power_unnoticed(node: Node) -> None:
     assert sample(node) == [4, 9, 17]
 
 
-def test_pms5003_starts_over_whatever_it_did(node: Node) -> None:
+def test_pms5003_starts_over_whatever_it_did(node: PartNode) -> None:
     """The board was reset; the sensor was not."""
     device = attach(node, "pms5003")
     node.now_us += 2_000_000
