@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.room import ROOM
 
 from feltpost_tools.sim.image import SHIMS
 from feltpost_tools.sim.interpreter import Interpreter
@@ -31,22 +32,6 @@ ENODEV = 19
 
 # A byte and its acknowledgement on a bus at 400 kHz.
 BYTE_US = 23
-
-ROOM = {
-    "co2": 749.2,
-    "temperature": 23.7,
-    "relativeHumidity": 26.272,
-    "illuminance": 585.2,
-    "atmosphericPressure": 1013.25,
-    "distance": 1.234,
-    "voltage.0": 3.3,
-    "voltage.1": 1.25,
-    "voltage.2": 0.0042,
-    "voltage.3": 2.5,
-    # What follows from them: the chip takes the difference itself.
-    "voltage.0-1": 2.05,
-    "voltage.2-3": -2.4958,
-}
 
 
 class DriverError(Exception):

@@ -1,30 +1,12 @@
 """A node on a battery: when it wakes, samples, sends and sleeps, and what it remembers."""
 
 import asyncio
-import sys
 
+import fake_time
 from fake_board import Memory, machine
 
-
-class Time:
-    # Stands where the time module stands; asyncio keeps the real one. Deep sleep does not end it.
-    now_ms = 5_000_000
-
-    def ticks_ms(self):
-        return self.now_ms
-
-    def ticks_add(self, ticks, delta):
-        return ticks + delta
-
-    def ticks_diff(self, end, start):
-        return end - start
-
-    def time_ns(self):
-        return self.now_ms * 1_000_000
-
-
-now = Time()
-sys.modules["time"] = now
+# Deep sleep does not end it.
+now = fake_time.install(5_000_000)
 
 import check  # noqa: E402
 from feltpost import sampling_sleep  # noqa: E402

@@ -6,6 +6,7 @@ import check
 from feltpost.journal_flash import FlashJournal
 from feltpost.journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_REJECTED
 from feltpost.record import Record
+from journal_readings import append, fill, held
 from nor_flash import MODES, Nor
 
 _BLOCKS = 4
@@ -25,33 +26,11 @@ def mounted(chip, boot=1, new_number=never):
     return FlashJournal(chip, new_number, boot)
 
 
-def fill(journal, count):
-    for _ in range(count):
-        append(journal)
-
-
-def append(journal):
-    i = journal.next
-    return journal.append(i % 3, -(2**31) + i, i % 7, 10**10 + i)
-
-
 def new(count=0, blocks=_BLOCKS, block_bytes=_BLOCK_BYTES):
     chip = Nor(blocks, block_bytes)
     journal = mounted(chip, new_number=lambda: 7)
     fill(journal, count)
     return chip, journal
-
-
-def held(journal):
-    """Return the numbers that can be read, having checked their values."""
-    record = Record()
-    numbers = []
-    for i in range(journal.first, journal.next):
-        if journal.read(i, record):
-            got = record.channel, record.mantissa, record.form, record.uptime_ms
-            check.equal(got, (i % 3, -(2**31) + i, i % 7, 10**10 + i), f"reading {i}")
-            numbers.append(i)
-    return numbers
 
 
 def gaps(journal):

@@ -3,6 +3,7 @@
 import check
 from feltpost.journal_gaps import GAP_FULL, GAP_POWER, GAP_REJECTED
 from feltpost.record import Record
+from journal_readings import fill, held
 from nor_flash import Nor
 from rtc_board import NUMBERS, SLOTS, Board, Nvs, Rtc, SmallIdentity
 
@@ -12,24 +13,6 @@ _OFFSET_MS = 1_795_000_000_000
 def new(flash=True):
     board = Board(Nor(4, 512) if flash else None)
     return board, board.journal(1)
-
-
-def fill(journal, count):
-    for _ in range(count):
-        i = journal.next
-        check.equal(journal.append(i % 3, -(2**31) + i, i % 7, 10**10 + i), i)
-
-
-def held(journal):
-    """Return the numbers that can be read, having checked their values."""
-    record = Record()
-    numbers = []
-    for i in range(journal.first, journal.next):
-        if journal.read(i, record):
-            got = record.channel, record.mantissa, record.form, record.uptime_ms
-            check.equal(got, (i % 3, -(2**31) + i, i % 7, 10**10 + i), f"reading {i}")
-            numbers.append(i)
-    return numbers
 
 
 def gap_of(journal):

@@ -1,26 +1,10 @@
 """Sampling: each channel at its own interval, and what a failing sensor does to the others."""
 
 import asyncio
-import sys
 
+import fake_time
 
-class Time:
-    # Stands where the time module stands; asyncio keeps the real one.
-    def __init__(self):
-        self.now_ms = 0
-
-    def ticks_ms(self):
-        return self.now_ms
-
-    def ticks_add(self, ticks, delta):
-        return ticks + delta
-
-    def ticks_diff(self, end, start):
-        return end - start
-
-
-clock_time = Time()
-sys.modules["time"] = clock_time
+clock_time = fake_time.install()
 
 import check  # noqa: E402
 from feltpost import sampling  # noqa: E402

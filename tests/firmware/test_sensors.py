@@ -11,7 +11,8 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.firmware.driver_node import ROOM, BusNode, DriverError, half_up
+from tests.firmware.driver_node import BusNode, DriverError, half_up
+from tests.support.room import ROOM
 
 from feltpost_tools.sim.sensors import DRIVERS
 
