@@ -8,7 +8,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import aiocoap.resource
 import pytest
 from aiocoap import credentials, oscore
 from aiocoap.oscore_sitewrapper import OscoreSiteWrapper
+from tests.support.oscore_files import security_context
 
 from feltpost_tools.sim.interpreter import Interpreter
 
@@ -120,12 +121,6 @@ class World:
         self.node = node
 
 
-def security_context(directory: Path, key: bytes) -> oscore.FilesystemSecurityContext:
-    settings = {"sender-id_hex": "", "recipient-id_hex": KEY_ID.hex(), "secret_hex": key.hex()}
-    (directory / "settings.json").write_text(json.dumps(settings))
-    return oscore.FilesystemSecurityContext(str(directory))
-
-
 @asynccontextmanager
 async def world(
     interpreter: Interpreter, directory: Path, *, key: bytes = KEY, window: bool = True
@@ -133,7 +128,10 @@ async def world(
     journal = Journal()
     site = aiocoap.resource.Site()
     site.add_resource(["j"], journal)
-    context = security_context(directory, key)
+    ending = ExitStack()
+    context = ending.enter_context(
+        security_context(directory, key, sender_id=b"", recipient_id=KEY_ID)
+    )
     if not window:
         # As after a crash: the numbers that this key has seen are not known.
         context.recipient_replay_window = oscore.ReplayWindow(32, lambda: None)
@@ -172,6 +170,7 @@ async def world(
             await process.wait()
         transport.close()
         await server.shutdown()
+        ending.close()
 
 
 Journey = Callable[[World], Coroutine[Any, Any, None]]
