@@ -10,8 +10,9 @@ import tty
 from contextlib import asynccontextmanager
 
 import pytest
+from tests.support.boards import files_of
 
-from feltpost_tools.sim import interpreter, littlefs
+from feltpost_tools.sim import interpreter
 from feltpost_tools.sim.board import Board
 from feltpost_tools.sim.chipflash import BOOTLOADER, micropython
 from feltpost_tools.sim.clock import SharedClock
@@ -141,21 +142,6 @@ def on_bench(firmware, tmp_path):
     return go
 
 
-def files_of(board, folder):
-    """What is on the board's file system, read while it has no power."""
-    image = folder / "files.image"
-    blocks = board.chip.files.blocks
-    image.write_bytes(board.chip.get(board.chip.files_start, blocks * 4096))
-    target = folder / "files"
-    target.mkdir()
-    littlefs.extract(interpreter.find(), image, target)
-    return {
-        str(path.relative_to(target)): path.read_bytes()
-        for path in target.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_mpremote_copies_verifies_lists_and_removes_files(on_bench, tmp_path):
     async def script(bench):
         source = tmp_path / "slot"
@@ -178,7 +164,7 @@ def test_mpremote_copies_verifies_lists_and_removes_files(on_bench, tmp_path):
         await bench.mpremote("resume", "fs", "cp", "-r", "slot/data.bin", ":slot/data.bin")
         assert bench.board.chip.files.operations == written
         await bench.board.power_off()
-        files = files_of(bench.board, tmp_path)
+        files = files_of(bench.board)
         assert files["slot/data.bin"] == CONTENT
         assert "slot/inner/hello.py" not in files
 
@@ -407,7 +393,7 @@ def test_power_cuts_while_mpremote_copies_leave_the_old_file(on_bench, tmp_path,
             assert hashlib.sha256(CONTENT).hexdigest() in digest
         await bench.mpremote("resume", "fs", "cp", "new", ":new")
         await bench.board.power_off()
-        assert files_of(bench.board, tmp_path)["new"] == CONTENT[::-1]
+        assert files_of(bench.board)["new"] == CONTENT[::-1]
 
     on_bench(script)
 
@@ -435,7 +421,7 @@ def test_a_full_flash_is_told_and_loses_nothing(on_bench, tmp_path):
             "soft-reset", "fs", "rm", ":filling0", "+", "fs", "cp", "kept", ":other"
         )
         await bench.board.power_off()
-        files = files_of(bench.board, tmp_path)
+        files = files_of(bench.board)
         assert files["kept"] == files["other"] == CONTENT
 
     on_bench(script)

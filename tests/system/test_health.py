@@ -13,8 +13,9 @@ from pathlib import Path
 
 import cbor2
 import pytest
+from tests.support.boards import files_of
 
-from feltpost_tools.sim.image import firmware_source
+from feltpost_tools.flashing.compile import firmware_source
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -22,7 +23,7 @@ HOUR_S = 3600
 INTERVAL_S = 300
 WAIT_S = 60
 
-# Goes before the node's main.py: its light sensor does, as often as the board's NVS says, what that
+# Goes behind the node's app.py: its light sensor does, as often as the board's NVS says, what that
 # names.
 FAULTY = """
 import asyncio, esp32, time
@@ -60,8 +61,8 @@ def faulty(tmp_path_factory):
     """Return a firmware whose light sensor can be made to fail, see fault()."""
     firmware = tmp_path_factory.mktemp("faulty") / "firmware"
     shutil.copytree(firmware_source(), firmware, ignore=shutil.ignore_patterns("__pycache__"))
-    main = firmware / "main.py"
-    main.write_text(FAULTY + main.read_text())
+    app = firmware / "feltpost" / "app.py"
+    app.write_text(app.read_text() + FAULTY)
     return firmware
 
 
@@ -164,7 +165,11 @@ def test_crashes_and_hangs_are_told_after_the_reset_and_cost_no_reading(rig, fau
             ]
             await running.until(running.simulated_s + INTERVAL_S)
             await complete(running)
-            assert not [board for board in boards if (board.folder / "flash/crash.txt").exists()]
+            for board in boards:
+                await board.power_off()
+                files = files_of(board)
+                assert "feltpost.json" in files
+                assert "crash.txt" not in files
             return found
 
     (_, crash), (_, hang), (_, block), (_, safe, after) = asyncio.run(run())

@@ -24,7 +24,7 @@ from feltpost_tools.sim.keyboard import KeyboardInterrupts
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.peripherals import Peripherals
 from feltpost_tools.sim.processor import Processor
-from feltpost_tools.sim.rom import Loader
+from feltpost_tools.sim.rom import BROWN_OUT, WATCHDOG_START, Loader
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.watchdog import Watchdog
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
@@ -88,7 +88,6 @@ class Board:
         if new:
             version = ".".join(map(str, interpreter.version))
             self.chip.put(BOOTLOADER, micropython(version, hardware.journal_blocks))
-        self.flash: NorFlash | None = self.chip.journal if hardware.journal_blocks else None
         self.rtc = RtcMemory()
         self.line = SerialLine(folder / "tty", self._from_line)
         self._hardware = hardware
@@ -150,6 +149,11 @@ class Board:
         return self.air.port
 
     @property
+    def flash(self) -> NorFlash | None:
+        """The flash partition of its journal; None for none."""
+        return self.chip.journal
+
+    @property
     def air(self) -> Air | None:
         """The Wi-Fi networks around the board; None for none."""
         return self._peripherals.air
@@ -194,6 +198,7 @@ class Board:
         if not self._awake_now:
             return
         self._kill(_Restart(_CAUSE_POWER_ON))
+        self._print(BROWN_OUT)
         self.rtc.decay(seed)
         self._clock.power_on()
 
@@ -269,6 +274,7 @@ class Board:
         else:
             try:
                 self._version = self.chip.micropython()
+                self.chip.locate()
             except NotBootable as error:
                 self._start_over(str(error))
             else:
@@ -279,7 +285,7 @@ class Board:
         # Nobody in the run has to wait for it.
         self._due_us = None
         self._at_rest = True
-        self._print(message.encode())
+        self._print(WATCHDOG_START + message.encode())
         loop = asyncio.get_running_loop()
         self._loop_timer = loop.call_later(_LOOP_S, self._start_over, message)
 

@@ -8,11 +8,12 @@ application holds no code, only the description that says which MicroPython it s
 
 import hashlib
 import struct
-from dataclasses import dataclass
 from functools import reduce
 from operator import xor
 from pathlib import Path
 
+from feltpost_tools.device import partitions
+from feltpost_tools.device.partitions import Partition
 from feltpost_tools.errors import FeltpostError
 from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash
 
@@ -21,20 +22,13 @@ BLOCKS = BYTES // BLOCK_BYTES
 
 BOOTLOADER = 0x1000
 """Where the chip's ROM looks for a bootloader, and where MicroPython's images are written to."""
-_TABLE = 0x8000
-_TABLE_BYTES = 0xC00
 _NVS, _NVS_BYTES = 0x9000, 0x6000
 _PHY, _PHY_BYTES = 0xF000, 0x1000
 _APP, _APP_BYTES = 0x10000, 0x1F0000
 _FILES = 0x200000
 
-# Partition types and subtypes (ESP-IDF, "Partition Tables").
-_TYPE_APP, _TYPE_DATA = 0, 1
-_FACTORY, _NVS_DATA, _PHY_DATA, _FAT, _JOURNAL = 0x00, 0x02, 0x01, 0x81, 0x40
-
-_ENTRY = struct.Struct("<2sBBII16sI")
-_ENTRY_MAGIC = b"\xaa\x50"
-_DIGEST_MAGIC = b"\xeb\xeb" + b"\xff" * 14
+# Subtypes of partitions (ESP-IDF, "Partition Tables").
+_FACTORY, _NVS_DATA, _PHY_DATA = 0x00, 0x02, 0x01
 
 # ESP-IDF's esp_image_header_t, the head of a segment, and esp_app_desc_t up to the name.
 _IMAGE_MAGIC = 0xE9
@@ -53,17 +47,6 @@ class NotBootable(FeltpostError):
     """The chip can't start from its flash; the message is what it prints then."""
 
 
-@dataclass(frozen=True)
-class Partition:
-    """An entry of the partition table; offset and size in bytes."""
-
-    label: str
-    type: int
-    subtype: int
-    offset: int
-    size: int
-
-
 def micropython(version: str, journal_blocks: int = 0) -> bytes:
     """Return the image that stands for a release of MicroPython, to be written to BOOTLOADER.
 
@@ -71,19 +54,21 @@ def micropython(version: str, journal_blocks: int = 0) -> bytes:
     the builds that MicroPython offers.
     """
     journal = journal_blocks * BLOCK_BYTES
+    data, app = partitions.TYPE_DATA, partitions.TYPE_APP
     table = [
-        Partition("nvs", _TYPE_DATA, _NVS_DATA, _NVS, _NVS_BYTES),
-        Partition("phy_init", _TYPE_DATA, _PHY_DATA, _PHY, _PHY_BYTES),
-        Partition("factory", _TYPE_APP, _FACTORY, _APP, _APP_BYTES),
-        Partition("vfs", _TYPE_DATA, _FAT, _FILES, BYTES - _FILES - journal),
+        Partition("nvs", data, _NVS_DATA, _NVS, _NVS_BYTES),
+        Partition("phy_init", data, _PHY_DATA, _PHY, _PHY_BYTES),
+        Partition("factory", app, _FACTORY, _APP, _APP_BYTES),
+        Partition("vfs", data, partitions.SUBTYPE_FAT, _FILES, BYTES - _FILES - journal),
     ]
     if journal:
+        start = BYTES - journal
         table.append(
-            Partition("journal", _TYPE_DATA, _JOURNAL, BYTES - journal, journal),
+            Partition(partitions.JOURNAL, data, partitions.SUBTYPE_JOURNAL, start, journal)
         )
     description = _DESCRIPTION.pack(_DESCRIPTION_MAGIC, version.encode(), b"micropython")
-    image = _image(_DRAM, b"\0" * 64).ljust(_TABLE - BOOTLOADER, b"\xff")
-    image += _encode_table(table)
+    image = _image(_DRAM, b"\0" * 64).ljust(partitions.TABLE_OFFSET - BOOTLOADER, b"\xff")
+    image += partitions.encode(table)
     image = image.ljust(_APP - BOOTLOADER, b"\xff")
     return image + _image(_DROM, description.ljust(_DESCRIPTION_BYTES, b"\0"))
 
@@ -92,22 +77,34 @@ class ChipFlash:
     """The chip with its partitions. NVS is not kept here in its own format, see Board."""
 
     def __init__(self, folder: Path, journal_blocks: int):
-        """Open it; a new one is blank."""
+        """Open it; a new one is blank, but for where files and a journal of that size will be."""
         self.path = folder / "chip.flash"
         self.chip = NorFlash(self.path, BLOCKS)
-        self.files = self.chip.partition(
-            _FILES // BLOCK_BYTES, BLOCKS - _FILES // BLOCK_BYTES - journal_blocks
-        )
-        self.journal = self.chip.partition(BLOCKS - journal_blocks, journal_blocks)
+        self._opened: dict[tuple[int, int], NorFlash] = {}
+        journal = journal_blocks * BLOCK_BYTES
+        self.files_start = _FILES
+        self.files = self._open(_FILES, BYTES - _FILES - journal)
+        self.journal = self._open(BYTES - journal, journal) if journal else None
 
-    @property
-    def files_start(self) -> int:
-        """Where the partition for files begins, bytes from the chip's beginning."""
-        return _FILES
+    def locate(self) -> None:
+        """Have files and journal where the partition table has them. Raises NotBootable."""
+        table = self.partitions()
+        files = partitions.files(list(table.values()), BYTES)
+        journal = table.get(partitions.JOURNAL)
+        self.files_start = files.offset
+        self.files = self._open(files.offset, files.size)
+        self.journal = self._open(journal.offset, journal.size) if journal else None
+
+    def _open(self, start: int, size: int) -> NorFlash:
+        # Kept, as it counts what is done to it and may be about to tear a write.
+        place = start // BLOCK_BYTES, size // BLOCK_BYTES
+        if place not in self._opened:
+            self._opened[place] = self.chip.partition(*place)
+        return self._opened[place]
 
     def close(self) -> None:
         """Close the file."""
-        for part in (self.chip, self.files, self.journal):
+        for part in (self.chip, *self._opened.values()):
             part.close()
 
     def blank(self) -> None:
@@ -128,22 +125,14 @@ class ChipFlash:
 
     def partitions(self) -> dict[str, Partition]:
         """Return the entries of the partition table, by label. Raises NotBootable for none."""
-        found: dict[str, Partition] = {}
-        raw = self.get(_TABLE, _TABLE_BYTES)
-        for start in range(0, _TABLE_BYTES, _ENTRY.size):
-            magic, kind, subtype, offset, size, label, _ = _ENTRY.unpack_from(raw, start)
-            if magic == _DIGEST_MAGIC[:2]:
-                digest = raw[start + len(_DIGEST_MAGIC) : start + _ENTRY.size]
-                if digest == hashlib.md5(raw[:start]).digest() and found:
-                    return found
-            if magic != _ENTRY_MAGIC:
-                break
-            name = label.rstrip(b"\0").decode(errors="replace")
-            found[name] = Partition(name, kind, subtype, offset, size)
-        raise NotBootable(
-            "E (46) flash_parts: partition table has no valid entries\r\n"
-            "E (46) boot: Failed to verify partition table\r\n"
-        )
+        raw = self.get(partitions.TABLE_OFFSET, partitions.TABLE_BYTES)
+        try:
+            return {partition.label: partition for partition in partitions.decode(raw)}
+        except partitions.BadTable:
+            raise NotBootable(
+                "E (46) flash_parts: partition table has no valid entries\r\n"
+                "E (46) boot: Failed to verify partition table\r\n"
+            ) from None
 
     def micropython(self) -> str:
         """Return the release of MicroPython that starts. Raises NotBootable where none does."""
@@ -200,12 +189,3 @@ def _image(load_address: int, segment: bytes) -> bytes:
 
 def _checksum(segments: list[bytes]) -> int:
     return reduce(xor, b"".join(segments), _CHECKSUM_SEED)
-
-
-def _encode_table(partitions: list[Partition]) -> bytes:
-    table = b"".join(
-        _ENTRY.pack(_ENTRY_MAGIC, p.type, p.subtype, p.offset, p.size, p.label.encode(), 0)
-        for p in partitions
-    )
-    table += _DIGEST_MAGIC + hashlib.md5(table).digest()
-    return table.ljust(_TABLE_BYTES, b"\xff")

@@ -3,6 +3,7 @@
 import errno
 import struct
 
+from feltpost_tools.device.partitions import JOURNAL
 from feltpost_tools.sim import channel
 from feltpost_tools.sim.air import Air
 from feltpost_tools.sim.channel import Kind, Request
@@ -11,8 +12,6 @@ from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash
 from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.rtc import RtcMemory
-
-_JOURNAL_PARTITION = "journal"
 
 
 class Peripherals:
@@ -24,7 +23,6 @@ class Peripherals:
     def __init__(self, hardware: Hardware, chip: ChipFlash, nvs: Nvs, rtc: RtcMemory):
         self._hardware = hardware
         self._chip = chip
-        self._journal = chip.journal if hardware.journal_blocks else None
         self._nvs = nvs
         self._rtc = rtc
         self.air: Air | None = None
@@ -42,8 +40,8 @@ class Peripherals:
                 return self._flash_size(request)
             case Kind.FILES_WRITE | Kind.FILES_ERASE:
                 return _use_flash(request, self._chip.files)
-            case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self._journal:
-                return _use_flash(request, self._journal)
+            case Kind.FLASH_READ | Kind.FLASH_WRITE | Kind.FLASH_ERASE if self._chip.journal:
+                return _use_flash(request, self._chip.journal)
             case Kind.WLAN_STATE | Kind.WLAN_JOIN | Kind.WLAN_LEAVE if self.air:
                 return self._use_radio(request, self.air)
             case Kind.RTC_READ:
@@ -82,7 +80,7 @@ class Peripherals:
 
     def _flash_size(self, request: Request) -> bytes:
         size = 0
-        if request.payload.decode() == _JOURNAL_PARTITION in self._chip.partitions():
+        if request.payload.decode() == JOURNAL and self._chip.journal:
             size = self._chip.journal.blocks * BLOCK_BYTES
         return channel.reply(request, struct.pack("<I", size))
 

@@ -129,9 +129,7 @@ class Rig:
         await self.subscriber.start()
         self._exit.push_async_callback(self.subscriber.stop)
         self._write_gateway_configuration(address)
-        self.gateway = GatewayProcess(
-            self.folder / "gateway.toml", self.clock.path, self.folder / "gateway.log"
-        )
+        self.gateway = self._make_gateway()
         self._exit.push_async_callback(self.gateway.stop)
         # The gateway opens at once the lines that are there when it starts, others when it looks
         # for them again.
@@ -178,6 +176,11 @@ class Rig:
         self._exit.push_async_callback(self.broker.stop)
         await self.broker.start()
         return self.broker.host, self.broker.port
+
+    def _make_gateway(self) -> GatewayProcess:
+        return GatewayProcess(
+            self.folder / "gateway.toml", self.clock.path, self.folder / "gateway.log"
+        )
 
     def _write_gateway_configuration(self, broker: tuple[str, int]) -> None:
         write_configuration(

@@ -17,10 +17,18 @@ from feltpost_tools.errors import FeltpostError
 from feltpost_tools.sim.chipflash import holds_nvs
 from feltpost_tools.sim.flash import BLOCK_BYTES, NorFlash
 
+_ROM = b"ets Jul 29 2019 12:21:46\r\n\r\n"
+_FLASH_BOOT = b"boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n"
 GREETING = (
-    b"ets Jul 29 2019 12:21:46\r\n\r\nrst:0x1 (POWERON_RESET),"
-    b"boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))\r\nwaiting for download\r\n"
+    _ROM + b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))\r\n"
+    b"waiting for download\r\n"
 )
+WATCHDOG_START = _ROM + b"rst:0x10 (RTCWDT_RTC_RESET)," + _FLASH_BOOT
+"""What the ROM prints when the chip starts over because it could not start."""
+BROWN_OUT = (
+    b"\r\nBrownout detector was triggered\r\n\r\n" + _ROM + b"rst:0xc (SW_CPU_RESET)," + _FLASH_BOOT
+)
+"""What ESP-IDF and the ROM print when the voltage was too low."""
 
 _END, _ESCAPE = b"\xc0", b"\xdb"
 _ESCAPES = {b"\xdb": b"\xdb\xdd", b"\xc0": b"\xdb\xdc"}

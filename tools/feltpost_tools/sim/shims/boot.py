@@ -68,11 +68,11 @@ def _make(device):
 def _run(name, scope):
     # Return whether the script is through; False after SystemExit, which means a soft reboot.
     try:
-        with open(name) as file:
-            code = compile(file.read(), name, "exec")
-    except OSError:
-        return True
-    try:
+        try:
+            with open(name) as file:
+                code = compile(file.read(), name, "exec")
+        except OSError:
+            return True
         exec(code, scope)
     except SystemExit:
         return False
