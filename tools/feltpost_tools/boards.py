@@ -17,6 +17,7 @@ from feltpost_tools import hardware
 from feltpost_tools.board_faults import Fault, Problem, Severity
 from feltpost_tools.errors import DefinitionError
 from feltpost_tools.hardware import Table
+from feltpost_tools.language import _, marked
 
 __all__ = ["Board", "Fault", "Problem", "Severity", "check", "load", "names", "read"]
 
@@ -33,8 +34,8 @@ _RADIO_LINKS = frozenset({"udp"})
 class Level(StrEnum):
     """What a strapping pin must be at reset for the board to start, and to be flashed by cable."""
 
-    LOW = "low"
-    HIGH = "high"
+    LOW = marked("low")
+    HIGH = marked("high")
     ANY = "any"
 
 
@@ -142,7 +143,11 @@ def load(name: str) -> Board:
     """Return the board called `name`; DefinitionError when there is none or its file is wrong."""
     known = names()
     if name not in known:
-        raise DefinitionError(f"there is no board {name!r}; known are {', '.join(known)}")
+        raise DefinitionError(
+            _("there is no board {name}; known are {known}").format(
+                name=repr(name), known=", ".join(known)
+            )
+        )
     return read(hardware.folder() / "boards" / f"{name}.toml")
 
 
@@ -321,7 +326,7 @@ class _Check:
                     gpio=gpio,
                     label=pin and pin.label,
                     adc=pin and pin.adc,
-                    level=pin and pin.strapping,
+                    level=pin and pin.strapping and _(pin.strapping),
                     other=other,
                     free=self._free(use, taken),
                 )

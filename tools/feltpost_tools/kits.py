@@ -18,6 +18,7 @@ from feltpost_tools import hardware
 from feltpost_tools.boards import Board
 from feltpost_tools.errors import DefinitionError, UnsuitableBoard
 from feltpost_tools.hardware import Table
+from feltpost_tools.language import _
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ def load(name: str) -> Kit:
     """Return the kit called `name`; DefinitionError when there is none or its file is wrong."""
     known = names()
     if name not in known:
-        raise DefinitionError(f"there is no kit {name!r}; known are {', '.join(known)}")
+        raise DefinitionError(
+            _("there is no kit {name}; known are {known}").format(
+                name=repr(name), known=", ".join(known)
+            )
+        )
     return read(hardware.folder() / "kits" / name / "kit.toml")
 
 
@@ -116,7 +121,7 @@ def expand(kit: Kit, board: Board, links: Sequence[Mapping[str, Any]]) -> dict[s
     needed = sorted({sensor.bus for sensor in kit.sensors if sensor.bus is not None})
     for bus in needed:
         if bus not in buses:
-            raise _unsuitable(kit, board, f"I2C bus {bus}")
+            raise _unsuitable(kit, board, _("I2C bus {number}").format(number=bus))
     return {
         "links": [dict(link) for link in links],
         "i2c": [{"id": bus, **buses[bus]} for bus in needed],
@@ -209,5 +214,7 @@ def _channel(channels: Table, name: str) -> str | dict[str, Any]:
 
 def _unsuitable(kit: Kit, board: Board, what: str) -> UnsuitableBoard:
     return UnsuitableBoard(
-        f"kit {kit.name} needs {what}, which board {board.name} does not have; use another board"
+        _("kit {kit} needs {what}, which board {board} does not have; use another board").format(
+            kit=kit.name, what=what, board=board.name
+        )
     )

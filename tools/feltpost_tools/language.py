@@ -4,6 +4,7 @@ import gettext
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from feltpost_gateway.danish import DANISH
@@ -30,6 +31,11 @@ def use(language: str | None = None) -> None:
 def _(message: str) -> str:
     """Return the message in the language in use."""
     return _translations.gettext(message)
+
+
+def marked(message: str) -> str:
+    """Return the message as it is: one of a table, which is looked up when it is said."""
+    return message
 
 
 def several(one: str, many: str, count: int) -> str:
@@ -62,7 +68,7 @@ def from_arguments(arguments: Sequence[str]) -> str | None:
 
     Help texts are needed before the command line can be parsed, hence this look ahead.
     """
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in pairwise([*arguments, ""]):
         if argument == "--":
             break
         option, equals, value = argument.partition("=")
