@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bench.table import Row, Section, show
 from feltpost_tools.errors import FeltpostError
-from feltpost_tools.sim.image import firmware_source
+from feltpost_tools.flashing.compile import firmware_source
 from feltpost_tools.sim.interpreter import find
 
 _SCRIPT = Path(__file__).with_name("mp_journal_wear.py")

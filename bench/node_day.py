@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from feltpost_tools.flashing.compile import firmware_source
 from feltpost_tools.sim import kit
-from feltpost_tools.sim.image import firmware_source
 from feltpost_tools.sim.rig import Plan, Rig, shared_recording
 from feltpost_tools.sim.trace import Trace
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feltpost_tools.errors import FeltpostError
-from feltpost_tools.sim.image import compile_modules, firmware_source
+from feltpost_tools.flashing.compile import compile_modules, firmware_source
 from feltpost_tools.sim.interpreter import Interpreter
 
 _SCRIPT = Path(__file__).with_name("mp_encode.py")

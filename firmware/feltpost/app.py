@@ -36,6 +36,9 @@ def run():
         forget("start", "report", "report_encoding", "crash")
         asyncio.run(node.run())
     except KeyboardInterrupt:
+        if boots.safe:
+            # For the technician's tools, which can't tell from the prompt.
+            log("this was safe mode")
         boots.forgive()
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, the board must come back

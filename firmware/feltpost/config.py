@@ -1,10 +1,10 @@
 """Reads the node's configuration file and says precisely what is wrong in it.
 
-The file is JSON, by default ``feltpost.json`` beside main.py:
+The file is JSON, by default ``/feltpost.json``:
 
     {"links": [{"kind": "serial"}
                or {"kind": "udp", "host": "192.0.2.1", "port": 5683,
-                   "ssid": "...", "password": "...",
+                   "ssid": "...",
                    "ip": "192.0.2.7/24", "gateway": "192.0.2.254", "dns": "192.0.2.254"}],
      "i2c": [{"id": 0, "scl": 22, "sda": 21, "freq_hz": 100000}],
      "sensors": [{"driver": "scd41", "bus": 0, "interval_s": 60,
@@ -34,7 +34,8 @@ channel.Settings: interval_s, fast_interval_s and fast_change, samples and reduc
 min, max), deadband and heartbeat_s, range ([least, most]), calibration ([[raw, true], …]), in the
 reading's own unit. That is the unit of what is measured, or where a calibration makes something
 else of it, that of the reading's metric or the one that ``unit`` names. What is not listed is not
-kept. Keys and sequence numbers are not here but in NVS, see identity.py.
+kept. What is secret is not here but in NVS, as people print and compare configurations: the key,
+see identity.py, and the networks' passwords, see links_opening.py.
 """
 
 import json
@@ -123,7 +124,6 @@ def _link(table):
         entry.host = table.take("host", str)
         entry.port = table.number("port", 1, 65535, _DEFAULT_PORT)
         entry.ssid = table.take("ssid", str)
-        entry.password = table.take("password", str, "")
         entry.address = _address(table) if "ip" in table else None
     elif entry.kind != "serial":
         raise table.error("kind", "is {!r}, must be serial or udp".format(entry.kind))
@@ -322,7 +322,7 @@ def _scaled(value, digits):
     return round(value * 10**digits)
 
 
-def load(path="feltpost.json"):
+def load(path="/feltpost.json"):
     """Read and check the file; return a Config or raise ConfigError."""
     try:
         with open(path) as file:

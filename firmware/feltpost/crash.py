@@ -12,7 +12,7 @@ import time
 import machine
 from micropython import const
 
-_PATH = "crash.txt"
+_PATH = "/crash.txt"
 # What of its end is told. In os.stat(), the place of a file's size.
 _BYTES = const(320)
 _SIZE = const(6)

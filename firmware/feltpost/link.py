@@ -27,11 +27,11 @@ ANSWER_BYTES = const(320)
 
 class Entry:
     """A link as it is configured: ``kind``, "serial" or "udp", and for UDP ``host``, ``port``,
-    ``ssid``, ``password``, and ``address``: (IP with prefix length, gateway, DNS server), None for
-    DHCP. It outlives the configuration, so it is nothing but these.
+    ``ssid``, and ``address``: (IP with prefix length, gateway, DNS server), None for DHCP. It
+    outlives the configuration, so it is nothing but these.
     """
 
-    kind = host = ssid = password = ""
+    kind = host = ssid = ""
     port = 0
     address = None
 

@@ -1,5 +1,6 @@
 """Makes the links that the configuration asks for, and the client that speaks over them.
 
+The passwords of Wi-Fi networks are in NVS, in the blob ``networks``: a JSON object of them by SSID.
 Of use while the node starts, and not in memory after that.
 """
 
@@ -9,6 +10,12 @@ from micropython import const
 
 from .client import Client
 from .links import Links
+from .reserve import blob
+
+_NAMESPACE = "feltpost"
+_NETWORKS = "networks"
+# Eight links with the longest names and passwords that Wi-Fi allows.
+_NETWORKS_MOST_BYTES = const(1024)
 
 # A battery pays for each second of listening to a gateway that is away: 21 s at most with this,
 # 93 s with RFC 7252's four.
@@ -25,7 +32,7 @@ def open_links(entries, context, uptime_ms, memory=None, battery=False):
     links = []
     serial = None
     for entry in entries:
-        link = _link(entry, memory)
+        link = open_link(entry, memory)
         links.append(link)
         if entry.kind == "serial":
             serial = link
@@ -37,7 +44,8 @@ def open_links(entries, context, uptime_ms, memory=None, battery=False):
     return Links(Client(links[0], context), links, uptime_ms), serial
 
 
-def _link(entry, memory):
+def open_link(entry, memory):
+    """Return the link for an entry of the configuration; memory: see wifi.Network."""
     # The module of a link that the node doesn't have would cost heap.
     if entry.kind == "udp":
         import network
@@ -45,9 +53,22 @@ def _link(entry, memory):
         from .link_udp import UdpLink
 
         wlan = network.WLAN(network.STA_IF)
-        return UdpLink(
-            wlan, entry.ssid, entry.password, entry.host, entry.port, entry.address, memory
-        )
+        password = password_of(entry.ssid)
+        return UdpLink(wlan, entry.ssid, password, entry.host, entry.port, entry.address, memory)
     from .link_serial import SerialLink
 
     return SerialLink(sys.stdin.buffer, sys.stdout.buffer)
+
+
+def password_of(ssid):
+    """Return the password of a network, "" for an open one."""
+    import json
+
+    import esp32
+
+    try:
+        networks = json.loads(blob(esp32.NVS(_NAMESPACE), _NETWORKS, _NETWORKS_MOST_BYTES))
+    except ValueError:
+        # There is no such blob.
+        return ""
+    return networks.get(ssid, "")

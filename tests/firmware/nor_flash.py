@@ -27,6 +27,9 @@ class Nor:
         self.weak = ()
 
     def ioctl(self, op, arg):
+        if op < 4:
+            # To begin, to end and to write what is held back, which is nothing.
+            return 0
         if op == 4:
             return self.blocks
         if op == 5:
@@ -58,20 +61,24 @@ class Nor:
     def cut(self, start, data, mode):
         """Return a chip on which the operation shown to the watcher was cut short."""
         chip = Nor(self.blocks, self.block_bytes, self.image)
+        chip.tear(start, data, mode)
+        return chip
+
+    def tear(self, start, data, mode):
+        """Do an operation shown to a watcher as far as the power lasted."""
         if mode == NONE:
-            return chip
+            return
         length = self.block_bytes if data is None else len(data)
         done = random.randint(1, length - 1) if mode == PREFIX else length
         for i in range(start, start + done):
             if data is not None:
                 noise = random.getrandbits(8) if mode == BITS else 0
-                chip.image[i] &= data[i - start] | noise
+                self.image[i] &= data[i - start] | noise
             elif mode == BITS:
                 # An erase that is interrupted may leave any content.
-                chip.image[i] = random.getrandbits(8)
+                self.image[i] = random.getrandbits(8)
             else:
-                chip.image[i] = 0xFF
-        return chip
+                self.image[i] = 0xFF
 
     def _start(self, block, buf, offset):
         assert 0 <= block < self.blocks and 0 <= offset <= self.block_bytes - len(buf)

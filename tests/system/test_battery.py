@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from tests.support.boards import at_rest
 
+from feltpost_tools.flashing.compile import firmware_source
 from feltpost_tools.sim import kit as indoor_climate
 from feltpost_tools.sim import sensors
-from feltpost_tools.sim.image import firmware_source
 from feltpost_tools.sim.kit import Sampled
 from feltpost_tools.sim.parts import I2cBus
 

@@ -1,6 +1,7 @@
 """A node with several links: the next one takes over when one dies, and nothing is missing."""
 
 import asyncio
+import json
 from contextlib import asynccontextmanager
 
 import pytest
@@ -26,9 +27,11 @@ async def node(rig, *networks, serial=False):
             board.line.unplug()
         port = board.join(("127.0.0.1", running.udp_port))
         links = [
-            {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": ssid, "password": password}
-            for ssid, password in networks
+            {"kind": "udp", "host": "127.0.0.1", "port": port, "ssid": ssid}
+            for ssid, _password in networks
         ]
+        board.nvs.put("feltpost/networks", json.dumps(dict(networks)).encode())
+        board.nvs.commit()
         if serial:
             links.append({"kind": "serial"})
         board.install(kit.configuration(links, MINUTE_S))

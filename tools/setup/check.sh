@@ -23,7 +23,7 @@ step "mypy, gateway and tools" mypy
 step "mypy, firmware" mypy --config-file tools/setup/firmware-mypy.ini firmware
 step "mpy-cross, firmware and board shims" compile_all
 if command -v shellcheck >/dev/null; then
-    step "shellcheck" shellcheck run .ci/run tools/setup/*.sh
+    step "shellcheck" shellcheck run .ci/run tools/setup/*.sh tools/package/*.sh
 fi
 
 if [ -n "$failed" ]; then
