@@ -1,81 +1,43 @@
 """The command ``feltpost``: for technicians and developers."""
 
-import math
-import sys
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from feltpost_tools.demo import runner
-from feltpost_tools.errors import FeltpostError
+from feltpost_tools import (
+    audit_cli,
+    board_doctor_cli,
+    boards_cli,
+    config_cli,
+    factory_reset_cli,
+    flash_cli,
+    monitor_cli,
+    selftest_cli,
+)
+from feltpost_tools.demo import cli as demo_cli
+from feltpost_tools.labels import cli as label_cli
+from feltpost_tools.language import _
+from feltpost_tools.language_option import LanguageOption
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-@app.callback()
-def main() -> None:
-    """Feltpost: sensor readings from ESP32 nodes to an MQTT broker, none lost on the way."""
+@app.callback(
+    help=_("Feltpost: sensor readings from ESP32 nodes to an MQTT broker, none lost on the way.")
+)
+def main(lang: LanguageOption = None) -> None:
+    """Take the option that all commands have, before the command's name as well."""
 
 
-def _speed(text: str) -> float:
-    try:
-        speed = math.inf if text == "max" else float(text)
-    except ValueError:
-        speed = 0.0
-    if not speed >= 1:
-        raise typer.BadParameter("must be a number from 1 on, or max")
-    return speed
-
-
-def _address(text: str) -> runner.Address:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise typer.BadParameter("must be HOST:PORT, such as 127.0.0.1:1883")
-    return runner.Address(host.strip("[]"), int(port))
-
-
-@app.command()
-def demo(
-    seconds: Annotated[
-        float, typer.Option("--for", min=1, help="How long to sample, seconds on the wall.")
-    ] = 60,
-    nodes: Annotated[int, typer.Option(min=1, max=200, help="How many simulated boards.")] = 3,
-    link: Annotated[
-        runner.LinkChoice,
-        typer.Option(help="How they reach the gateway; both: every third serial."),
-    ] = runner.LinkChoice.BOTH,
-    speed: Annotated[
-        float, typer.Option(parser=_speed, metavar="X|max", help="How much faster time runs.")
-    ] = 60.0,
-    trace: Annotated[
-        Path | None, typer.Option(help="The recording to replay; columns as indoor-climate.csv.")
-    ] = None,
-    broker: Annotated[
-        runner.Address | None,
-        typer.Option(parser=_address, metavar="HOST:PORT", help="A running broker to use."),
-    ] = None,
-    outage: Annotated[
-        bool, typer.Option("--outage", help="Stop the broker and unplug a serial line for a while.")
-    ] = False,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the final counts there.")
-    ] = None,
-) -> None:
-    """Run broker, gateway and simulated boards, and show what arrives."""
-    options = runner.Options(
-        seconds=seconds,
-        nodes=nodes,
-        link=link,
-        speed=speed,
-        trace=trace,
-        broker=broker,
-        outage=outage,
-        json_file=json_file,
-    )
-    try:
-        code = runner.run(options)
-    except FeltpostError as error:
-        typer.echo(f"feltpost: {error}", err=True)
-        code = 2
-    sys.exit(code)
+# In the order in which a technician needs them.
+for _command in (
+    boards_cli,
+    flash_cli,
+    label_cli,
+    selftest_cli,
+    monitor_cli,
+    board_doctor_cli,
+    config_cli,
+    factory_reset_cli,
+    audit_cli,
+    demo_cli,
+):
+    _command.register(app)
