@@ -30,9 +30,10 @@ _EARLY_SHIFT = const(4)
 _ROUND_MS = const(600_000)
 
 # when to send next (uptime in ms: high, low), failures in a row, whether the report is delivered,
-# when all this was written (uptime), readings lost and retries since boot; the links' state follows
-_WAKE = "<HIBBHIII"
-_WAKE_BYTES = const(22)
+# when all this was written (uptime), readings lost and retries since boot, in how many answers word
+# of mail is passed over; the links' state follows
+_WAKE = "<HIBBHIIIB"
+_WAKE_BYTES = const(23)
 # Of RTC memory's section for channels.
 _CHANNELS_BYTES = const(464)
 
@@ -57,9 +58,10 @@ class Battery:
         """Take over what was kept when the node went to sleep; the section WAKE must be there."""
         uplink = self._uplink
         data = self._retained.get(WAKE)
-        high, low, self._failures, reported, slept_high, slept_low, uplink.lost, uplink.retries = (
-            struct.unpack_from(_WAKE, data)
+        high, low, self._failures, reported, slept_high, slept_low, *counts = struct.unpack_from(
+            _WAKE, data
         )
+        uplink.lost, uplink.retries, uplink.mail_rest = counts
         self._send_at_ms = high << 32 | low
         elapsed_ms = self._clock.uptime_ms() - (slept_high << 32 | slept_low)
         if reported:
@@ -145,6 +147,7 @@ class Battery:
             now_ms & 0xFFFFFFFF,
             uplink.lost,
             uplink.retries + self._links.client.retransmissions,
+            uplink.mail_rest,
         )
         self._retained.put(WAKE, head + self._links.state())
         self._retained.put(CLOCK, self._clock.state())

@@ -14,6 +14,8 @@ from .retained import BOOT
 _NAMESPACE = "feltpost"
 _KEY = "key"
 _KEY_ID = "key_id"
+_NEW_KEY = "new_key"
+_KEY_TURN = "key_turn"
 _JOURNAL = "journal"
 _BOOT = "boot"
 _READING = "reading"
@@ -34,6 +36,9 @@ class NotEnrolled(Exception):
 class Identity:
     """Key, key id, and the numbers of this node.
 
+    ``new_key`` is a key that is to take the place of the one in NVS once it is known to work, and
+    behind its 16 bytes its key id; empty where there is none. See key_trial.py.
+
     retained: a Retained for a node that sleeps deeply, None for one that only restarts.
     """
 
@@ -45,6 +50,11 @@ class Identity:
             raise NotEnrolled("no key in NVS; enrol the node")
         if len(self.key) != _KEY_BYTES or not self.key_id:
             raise NotEnrolled("the key in NVS is damaged; enrol the node again")
+        new_key = blob(self._nvs, _NEW_KEY, _KEY_BYTES + _KEY_ID_MOST_BYTES)
+        self.new_key = new_key if len(new_key) > _KEY_BYTES else b""
+        if self.new_key and not counter(self._nvs, _KEY_TURN):
+            self.key = new_key[:_KEY_BYTES]
+            self.key_id = new_key[_KEY_BYTES:]
         self.sequence = Sequence(self._nvs, retained)
         self.hint = Hint(self._nvs)
 

@@ -66,10 +66,17 @@ class Start:
         node = self._node
         report = self._make_report()
         forget("report_encoding", "crash")
-        links, serial = self._open_links()
-        forget("identity", "oscore_keys", "links_opening")
+        identity = self._identity
+        self._identity = None
+        links, serial = self._open_links(identity)
         uplink = self._make_uplink(links)
         uplink.report = report
+        if identity.new_key:
+            from .key_trial import KeyTrial
+
+            uplink.trial = KeyTrial(identity, self._log)
+        identity = None
+        forget("identity", "oscore_keys", "links_opening", "key_trial")
         node.attach(links, serial, uplink)
         if self._send_interval_ms:
             from .battery import Battery
@@ -87,13 +94,11 @@ class Start:
                 node.battery.resume()
         return node
 
-    def _open_links(self):
+    def _open_links(self, identity):
         from .link import MTU
         from .links_opening import open_links
         from .oscore import Context
 
-        identity = self._identity
-        self._identity = None
         context = Context(
             identity.key,
             identity.key_id,

@@ -41,6 +41,9 @@ _FORMAT_CBOR = const(60)
 _FORMAT_PACK = const(112)
 
 _ANSWER_TIME = const(0)
+_ANSWER_MAIL = const(2)
+# What so many answers after a request for mail say of mail is passed over, whatever came of it.
+_MAIL_REST = const(16)
 # Readings are stamped to the second: a first answer that took longer than this is asked for again,
 # a few times, before the readings that wait are stamped by it.
 _CLOCK_ERROR_MS = const(250)
@@ -57,8 +60,10 @@ class Uplink:
     """The task that empties the journal. channels: metrics.fields() by channel index.
 
     links: the links.Links to the gateway. ``report``: a report.Report that
-    the gateway is yet to get, or None. Since boot: ``retries`` counts exchanges that failed,
-    ``lost`` the readings that the gateway knows to be lost.
+    the gateway is yet to get, or None. ``trial``: a key_trial.KeyTrial while the key in use is not
+    known to work, or None. ``mail_rest``: in how many answers word of mail is passed over yet.
+    Since boot: ``retries`` counts exchanges that failed, ``lost`` the readings that the gateway
+    knows to be lost.
     """
 
     def __init__(self, links, journal, channels, clock, log):
@@ -75,8 +80,9 @@ class Uplink:
         self._clock_asks = 0
         # What the journal has for the offset of this boot's clock.
         self._noted_ms = None
-        self.report = None
-        self.retries = self.lost = 0
+        self._mail = False
+        self.report = self.trial = None
+        self.retries = self.lost = self.mail_rest = 0
 
     async def run(self, appended, word=UNWATCHED):
         """Send for ever: whenever ``appended`` is set, and what is left after a failure.
@@ -94,7 +100,9 @@ class Uplink:
 
     def waiting(self):
         """Tell whether there is something for the gateway."""
-        return bool(self.report or len(self._journal) or self._journal.gap())
+        return bool(
+            self.report or len(self._journal) or self._journal.gap() or self._mail or self.trial
+        )
 
     async def flush(self, word=UNWATCHED, enough=None):
         """Send what waits; return 0 once the gateway has it, else after how many ms to try again.
@@ -121,8 +129,13 @@ class Uplink:
                 pause_ms = await self._send_report(client, self.report)
             elif self._journal.gap():
                 pause_ms = await self._send_gap(client)
-            else:
+            elif len(self._journal):
                 pause_ms = await self._send_pack(client)
+            elif self._mail:
+                pause_ms = await self._fetch_mail(client)
+            else:
+                # A new key waits to be used.
+                pause_ms = await self._ask_time(client)
         except (NoAnswer, OSError) as error:
             self.retries += 1
             return self._link_failed(error)
@@ -133,25 +146,36 @@ class Uplink:
 
     async def _ask_time(self, client):
         self._clock_asks += 1
-        response = await self._request(client, _GET, ("t",), None, b"")
+        response = await self.request(client, _GET, ("t",), None, b"")
         if response.code == _CONTENT:
-            self._set_clock(response)
+            self._take_answer(response)
             if self._clock.is_set():
                 return 0
             return self._back_off("the gateway has no time yet")
-        return self._refused(response)
+        return self.refused(response)
+
+    async def _fetch_mail(self, client):
+        self._mail = False
+        self.mail_rest = _MAIL_REST
+        try:
+            from . import mailbox
+
+            return await mailbox.fetch(self, client, self._log)
+        except MemoryError:
+            self._log("no memory for the mail")
+            return 0
 
     async def _send_report(self, client, report):
-        response = await self._request(client, _PUT, report.path, _FORMAT_CBOR, report.payload())
+        response = await self.request(client, _PUT, report.path, _FORMAT_CBOR, report.payload())
         code = response.code
         if code == _CHANGED:
-            self._set_clock(response)
+            self._take_answer(response)
             report.delivered()
         elif _BAD_REQUEST <= code < _SERVER and code != _UNAUTHORIZED:
             # A gateway that knows no reports, or can't read this one: the readings must not wait.
             self._log("report refused with {}: {}", coap.code_text(code), _text(response))
         else:
-            return self._refused(response)
+            return self.refused(response)
         self.report = None
         return 0
 
@@ -167,10 +191,10 @@ class Uplink:
         report.int(gap.reason)
         response = await self._put(client, gap.first, _FORMAT_CBOR, report.view())
         if response.code != _CHANGED:
-            return self._refused(response)
+            return self.refused(response)
         self._journal.free(below)
         self.lost += count
-        self._set_clock(response)
+        self._take_answer(response)
         return 0
 
     async def _send_pack(self, client):
@@ -183,11 +207,11 @@ class Uplink:
         if response.code == _CHANGED:
             # Freed first: noting the clock may need room in the journal.
             self._journal.free(first + count)
-            self._set_clock(response)
+            self._take_answer(response)
             return 0
         if response.code in (_BAD_REQUEST, _TOO_LARGE):
             return await self._isolate(client, first, count, response)
-        return self._refused(response)
+        return self.refused(response)
 
     def _fill(self, first):
         # Put as many readings as fit into the pack, oldest first; return how many. The journal
@@ -220,19 +244,29 @@ class Uplink:
             return clock.unix_s(0), BOUNDED
         return time_s, RECONSTRUCTED
 
-    async def _request(self, client, code, path, content_format, payload):
+    async def request(self, client, code, path, content_format, payload):
+        """Return the authenticated answer to a request, which Client.request() describes; NoAnswer
+        where there is none.
+        """
         response = await client.request(code, path, content_format, payload)
         if not response.protected:
+            if self.trial:
+                self.trial.refused()
             # Anybody may have sent it: another link may lead to one who knows the key.
             raise NoAnswer(_refusal(response))
         self._links.worked()
+        if self.trial:
+            self.trial.settle()
+            self.trial = None
+            # Should it have failed, the same mail waits again.
+            self.mail_rest = _MAIL_REST
         return response
 
     async def _put(self, client, number, content_format, payload):
         # It is another journal's when the flash of the first one has failed.
         self._path[1] = str(self._journal.number)
         self._path[2] = str(number)
-        return await self._request(client, _PUT, self._path, content_format, payload)
+        return await self.request(client, _PUT, self._path, content_format, payload)
 
     async def _isolate(self, client, first, count, response):
         # One of these is bad. Halve until it is alone, then give that one up.
@@ -251,7 +285,8 @@ class Uplink:
             self._journal.reject(first)
         return 0
 
-    def _refused(self, response):
+    def refused(self, response):
+        """Return how long to wait after an answer that is no success; log it."""
         if response.code == _UNAVAILABLE:
             self._log("gateway asks to wait {} s: {}", response.max_age_s, _text(response))
             # A little later than asked, each node by another amount: not all at once.
@@ -281,13 +316,16 @@ class Uplink:
             return True
         return self._clock_asks < _CLOCK_ASKS and self._clock.error_ms() > _CLOCK_ERROR_MS
 
-    def _set_clock(self, response):
+    def _take_answer(self, response):
         try:
             answer = cbor.decode(response.payload)
             unix_ms = answer.get(_ANSWER_TIME)
         except (ValueError, AttributeError):
             self._log("the gateway's answer can't be read")
             return
+        self._mail = answer.get(_ANSWER_MAIL) is True and not self.mail_rest
+        if self.mail_rest:
+            self.mail_rest -= 1
         if not isinstance(unix_ms, int):
             return
         moved_ms = self._clock.set(unix_ms, response.round_trip_ms)

@@ -103,6 +103,7 @@ class Uplink:
             if self.report:
                 self.report = None
                 node.reports += 1
+                self.mail_rest = 16
             else:
                 node.journal.free(node.journal.first + 1)
             if enough():
@@ -282,6 +283,7 @@ def test_a_gateway_that_is_away_is_asked_ever_less_often():
     later = node.sent_min()[len(tries) :]
     check.equal(steps(later)[1], 60, "back to the interval")
     check.equal(node.uplink.retries, len(tries), "counted through deep sleep")
+    check.equal(node.uplink.mail_rest, 16, "remembered through deep sleep")
 
 
 def test_a_gateway_that_asks_for_a_longer_pause_gets_it():
