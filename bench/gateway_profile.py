@@ -9,6 +9,9 @@ _FUNCTIONS_TOLD = 12
 # The first of these that a function's module begins with says which part it belongs to. Modules
 # that are not here (enum, struct, logging, …) belong to the function that called them.
 _PARTS = (
+    ("feltpost_gateway.short_path", "short way: CoAP and OSCORE"),
+    ("feltpost_gateway.coap_frame", "short way: CoAP and OSCORE"),
+    ("feltpost_gateway.request_cipher", "short way: CoAP and OSCORE"),
     ("aiocoap.oscore", "OSCORE: aiocoap.oscore"),
     ("feltpost_gateway.oscore_site", "OSCORE: oscore_site, security"),
     ("feltpost_gateway.security", "OSCORE: oscore_site, security"),

@@ -15,6 +15,7 @@ from tests.support.node import Node, NodeKeys
 from feltpost_gateway.clock import SystemClock
 from feltpost_gateway.config import Config
 from feltpost_gateway.service import Gateway
+from feltpost_gateway.short_path import ShortPath
 
 KEYS = {b"\x01": bytes(range(16)), b"\x02": bytes(range(16, 32))}
 
@@ -81,6 +82,15 @@ def run() -> Callable[[Coroutine[Any, Any, None]], None]:
         asyncio.run(bounded())
 
     return run_bounded
+
+
+@pytest.fixture(params=["short-path", "aiocoap"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The way that ordinary requests take; what a test sees must be the same on both."""
+    if request.param == "aiocoap":
+        monkeypatch.setattr(ShortPath, "take", lambda *_: False)
+    way: str = request.param
+    return way
 
 
 @pytest.fixture

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiocoap.message import Message
 from aiocoap.numbers import codes
 from tests.gateway.conftest import make_config, make_node, running
 from tests.support.node import Node, pack
 
 Run = Callable[[Any], None]
+
+pytestmark = pytest.mark.usefixtures("way")
 
 TRIGGER = """
 CREATE TRIGGER full BEFORE INSERT ON packs BEGIN SELECT RAISE(ROLLBACK, 'disk full'); END

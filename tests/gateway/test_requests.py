@@ -9,14 +9,18 @@ from typing import Any
 
 import cbor2
 import pytest
-from aiocoap import Message, oscore
+from aiocoap import Message
 from aiocoap.numbers import codes
 from tests.gateway.conftest import KEYS, FixedClock, make_config, make_node, running
 from tests.support.node import BASE_TIME_S, Node, NodeKeys, pack
+from tests.support.oscore_files import security_context
 
 from feltpost_gateway.store import Store
+from feltpost_gateway.traffic import Refusal
 
 Run = Callable[[Any], None]
+
+pytestmark = pytest.mark.usefixtures("way")
 
 
 async def stored(directory: Path) -> list[tuple[int, int, int]]:
@@ -77,20 +81,20 @@ def test_aiocoaps_own_client(run: Run, tmp_path: Path) -> None:
     from aiocoap import Context
 
     async def scenario() -> None:
-        directory = tmp_path / "context"
-        directory.mkdir()
-        (directory / "settings.json").write_text('{"sender-id_hex": "01", "recipient-id_hex": ""}')
-        (directory / "secret.json").write_text(f'{{"secret_hex": "{KEYS[bytes([1])].hex()}"}}')
+        files = security_context(
+            tmp_path / "context", KEYS[bytes([1])], sender_id=b"\x01", recipient_id=b""
+        )
         async with running(make_config(tmp_path)) as gateway:
             client = await Context.create_client_context(transports=["oscore", "simple6"])
             uri = f"coap://127.0.0.1:{gateway.udp_port}"
-            client.client_credentials[f"{uri}/*"] = oscore.FilesystemSecurityContext(str(directory))
             message = Message(code=codes.PUT, uri=f"{uri}/j/1/0", payload=pack(3))
             message.opt.content_format = 112
-            answer = await client.request(message).response
+            with files as context:
+                client.client_credentials[f"{uri}/*"] = context
+                answer = await client.request(message).response
+                await client.shutdown()
             assert answer.code == codes.CHANGED
             assert cbor2.loads(answer.payload)[1] == 3
-            await client.shutdown()
 
     run(scenario())
 
@@ -237,6 +241,13 @@ def test_wrong_key_unknown_key_replay_and_garbage(
             assert (await node.put(1, 2, pack(1))).code == codes.CHANGED
             for other in (node, forger, stranger):
                 other.close()
+            assert gateway.traffic.refused == {
+                Refusal.UNPROTECTED: 3,
+                Refusal.UNKNOWN_KEY: 2,
+                Refusal.MALFORMED: 4,
+                Refusal.NOT_DECRYPTED: 1,
+                Refusal.REPLAYED: 1,
+            }
         assert await stored(tmp_path) == [(1, 0, 1), (1, 1, 1), (1, 2, 1)]
 
     caplog.set_level(logging.WARNING)

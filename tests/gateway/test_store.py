@@ -93,6 +93,32 @@ def test_unseen_numbers_may_come_late(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_what_can_wait_shares_the_next_commit(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "s.db") as store:
+            node_id = await register(store)
+            before = store.commits
+            order: list[str] = []
+            patient = asyncio.create_task(
+                store.write(lambda _: order.append("patient"), patience_s=3600)
+            )
+            # An empty commit takes far less time than this.
+            done, _ = await asyncio.wait({patient}, timeout=0.2)
+            assert not done
+            await append(store, node_id, 0, 1)
+            await patient
+            await store.write(lambda _: order.append("late"), patience_s=0.01)
+            assert store.commits == before + 2
+            last = asyncio.create_task(
+                store.write(lambda _: order.append("at the end"), patience_s=3600)
+            )
+            await asyncio.sleep(0)
+        await last
+        assert order == ["patient", "late", "at the end"]
+
+    run(scenario())
+
+
 def test_gap_reported_by_the_node_is_final(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "s.db"
 

@@ -59,10 +59,13 @@ class Node:
 
     async def exchange(self, datagram: bytes, timeout_s: float = 10) -> Message:
         """Send bytes as they are and return the next datagram, decoded."""
-        loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._socket, datagram)
+        await asyncio.get_running_loop().sock_sendall(self._socket, datagram)
+        return Message.decode(await self.receive(timeout_s))
+
+    async def receive(self, timeout_s: float = 10) -> bytes:
+        """The next datagram, as it came."""
         async with asyncio.timeout(timeout_s):
-            return Message.decode(await loop.sock_recv(self._socket, 65_535))
+            return await asyncio.get_running_loop().sock_recv(self._socket, 65_535)
 
     def send(self, datagram: bytes) -> None:
         self._socket.send(datagram)

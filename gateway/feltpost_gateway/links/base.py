@@ -1,9 +1,14 @@
-"""What serial and UDP links have in common towards aiocoap."""
+"""What serial and UDP links have in common towards aiocoap and the short way past it."""
+
+import abc
+from collections.abc import Callable
 
 from aiocoap import error, interfaces
 from aiocoap.message import Message
+from aiocoap.messagemanager import MessageManager
 from aiocoap.numbers.constants import TransportTuning
 
+from feltpost_gateway.coap_frame import Outer
 from feltpost_gateway.logs import EventLog
 
 
@@ -23,7 +28,7 @@ class _LinkTuning(TransportTuning):
     MAX_LATENCY = 10.0
 
 
-_TUNING = _LinkTuning()
+TUNING = _LinkTuning()
 
 
 class LinkAddress(interfaces.EndpointAddress):
@@ -76,21 +81,47 @@ class LinkAddress(interfaces.EndpointAddress):
 
 
 class Link(interfaces.MessageInterface):
-    """A message interface that serves requests and makes none."""
+    """A message interface that serves requests and makes none.
 
-    def __init__(self, manager: interfaces.MessageManager, log: EventLog) -> None:
+    Each message that comes is offered to `take` first, which tells whether it took it.
+    """
+
+    def __init__(self, manager: MessageManager, take: "Take", log: EventLog) -> None:
         self._manager = manager
+        self._take = take
         self._log = log
 
     def received(self, data: bytes, address: LinkAddress) -> None:
-        """Hand a CoAP message to aiocoap; whatever the bytes, nothing is raised."""
+        """Hand a CoAP message on; whatever the bytes, nothing is raised."""
+        if self._take(self, data, address):
+            return
         try:
             message = Message.decode(data, address)
         except (error.UnparsableMessage, ValueError, IndexError):
             self._log.limited((), "not-coap", source=address.hostinfo, bytes=len(data))
             return
-        message.transport_tuning = _TUNING
+        message.transport_tuning = TUNING
         self._manager.dispatch_message(message)
+
+    def send(self, message: Message) -> None:
+        """Send a message of aiocoap's."""
+        assert isinstance(message.remote, LinkAddress)
+        self.send_bytes(message.encode(), message.remote)
+
+    @abc.abstractmethod
+    def send_bytes(self, message: bytes, address: LinkAddress) -> None:
+        """Send a CoAP message; where that can't be done, CoAP's retransmission helps."""
+
+    def send_separately(self, answer: Outer, token: bytes, address: LinkAddress) -> None:
+        """Have aiocoap send an answer in a confirmable message of its own.
+
+        That is for requests whose acknowledgement is out already (RFC 7252 section 5.2.2).
+        """
+        message = Message(code=answer.code, payload=answer.payload, transport_tuning=TUNING)
+        message.opt.oscore = answer.oscore
+        message.token = token
+        message.remote = address
+        self._manager.send_message(message, _ignore_reset)
 
     async def recognize_remote(self, remote: object) -> bool:
         """Tell aiocoap that no request can be sent over this link."""
@@ -99,3 +130,10 @@ class Link(interfaces.MessageInterface):
     async def determine_remote(self, message: Message) -> None:
         """Tell aiocoap that no request can be sent over this link."""
         return
+
+
+Take = Callable[[Link, bytes, LinkAddress], bool]
+
+
+def _ignore_reset() -> None:
+    """Do nothing: a node that resets an answer has given its request up."""

@@ -11,11 +11,10 @@ from collections import deque
 from pathlib import Path
 
 import serial
-from aiocoap import interfaces
-from aiocoap.message import Message
+from aiocoap.messagemanager import MessageManager
 
 from feltpost_gateway.config import SerialConfig
-from feltpost_gateway.links.base import Link, LinkAddress
+from feltpost_gateway.links.base import Link, LinkAddress, Take
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.slipmux import Coap, Console, Decoder, Diagnostic, Item, encode_coap
 
@@ -28,8 +27,8 @@ _OUTPUT_MAX_FRAMES = 64
 class SerialLink(Link):
     """One serial port."""
 
-    def __init__(self, manager: interfaces.MessageManager, config: SerialConfig) -> None:
-        super().__init__(manager, EventLog("serial"))
+    def __init__(self, manager: MessageManager, take: Take, config: SerialConfig) -> None:
+        super().__init__(manager, take, EventLog("serial"))
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._port: serial.Serial | None = None
@@ -47,14 +46,14 @@ class SerialLink(Link):
         """Whether the port is there and open."""
         return self._port is not None
 
-    def send(self, message: Message) -> None:
+    def send_bytes(self, message: bytes, address: LinkAddress) -> None:
         """Queue a message; where the queue is full, CoAP's retransmission helps."""
-        if self._port is None or message.remote != self._address:
+        if self._port is None or address != self._address:
             self._log.limited((self._config.port,), "unsent", port=self._config.port)
         elif len(self._output) >= _OUTPUT_MAX_FRAMES:
             self._log.limited((self._config.port,), "output-full", port=self._config.port)
         else:
-            self._output.append(encode_coap(message.encode()))
+            self._output.append(encode_coap(message))
             self._write()
 
     async def shutdown(self) -> None:

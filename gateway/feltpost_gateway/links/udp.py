@@ -9,11 +9,10 @@ import contextlib
 import socket
 from typing import Any
 
-from aiocoap import interfaces
-from aiocoap.message import Message
+from aiocoap.messagemanager import MessageManager
 
 from feltpost_gateway.config import UdpConfig
-from feltpost_gateway.links.base import Link, LinkAddress
+from feltpost_gateway.links.base import Link, LinkAddress, Take
 from feltpost_gateway.logs import EventLog
 
 # Linux's IP_PKTINFO, which Python's socket module doesn't name.
@@ -40,9 +39,9 @@ class UdpAddress(LinkAddress):
 class UdpLink(Link):
     """One listening UDP socket."""
 
-    def __init__(self, manager: interfaces.MessageManager, config: UdpConfig) -> None:
+    def __init__(self, manager: MessageManager, take: Take, config: UdpConfig) -> None:
         """Bind the socket; raises `OSError` where that can't be done."""
-        super().__init__(manager, EventLog("udp"))
+        super().__init__(manager, take, EventLog("udp"))
         family = socket.AF_INET6 if ":" in config.bind else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
@@ -64,11 +63,11 @@ class UdpLink(Link):
         """The port that the socket listens on."""
         return int(self._socket.getsockname()[1])
 
-    def send(self, message: Message) -> None:
+    def send_bytes(self, message: bytes, address: LinkAddress) -> None:
         """Send a message; where the socket can't take it, CoAP's retransmission helps."""
-        address: Any = message.remote
+        assert isinstance(address, UdpAddress)
         try:
-            self._socket.sendmsg([message.encode()], address.ancillary, 0, address.sockaddr)
+            self._socket.sendmsg([message], address.ancillary, 0, address.sockaddr)
         except OSError as error:
             self._log.limited((error.errno,), "unsent", to=address.hostinfo, error=error)
 
