@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from feltpost_gateway.nodes import OperatorError, parse_mac
+from feltpost_tools import terminal
 from feltpost_tools.audit import AuditLog, Entry
 from feltpost_tools.errors import FeltpostError
 from feltpost_tools.language import _, several
@@ -98,7 +98,7 @@ def _show(audit: AuditLog, node: str | None, since: datetime | None, as_json: bo
         for entry in entries:
             typer.echo(json.dumps(_flat(entry), ensure_ascii=False))
     elif entries:
-        Console().print(_table(entries))
+        terminal.console().print(_table(entries))
     else:
         typer.echo(_("Nothing is on record."))
     return 0

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from feltpost_tools import terminal
 from feltpost_tools.device import ports
 from feltpost_tools.device.ports import Port
 from feltpost_tools.device.state import BoardState, Doing, find_out
@@ -51,7 +51,7 @@ def boards(
     if as_json:
         typer.echo(json.dumps([_flat(*each) for each in found], ensure_ascii=False, indent=1))
     else:
-        Console().print(_table(found))
+        terminal.console().print(_table(found))
         for _port, state in found:
             if isinstance(state, DeviceError):
                 typer.echo(f"feltpost: {state}", err=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from feltpost_tools import terminal
 from feltpost_tools.audit import Action, AuditLog
 from feltpost_tools.device.ports import Port
 from feltpost_tools.errors import FeltpostError, PortsUnclear
@@ -19,7 +20,7 @@ from feltpost_tools.flashing.order import Order
 from feltpost_tools.flashing.report import summary, table
 from feltpost_tools.flashing.side_by_side import Bench
 from feltpost_tools.flashing.site import Site
-from feltpost_tools.flashing.view import view, wide_console
+from feltpost_tools.flashing.view import view
 from feltpost_tools.language import _
 from feltpost_tools.language_option import LanguageOption
 
@@ -141,7 +142,7 @@ def flash(
 
 
 def _run(order: Order, nodes: Nodes, chosen: list[Port]) -> list[Report]:
-    console = wide_console()
+    console = terminal.console()
     log = AuditLog()
 
     def done(report: Report) -> None:

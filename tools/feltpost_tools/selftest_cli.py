@@ -3,11 +3,10 @@
 import sys
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from feltpost_tools import one_board
+from feltpost_tools import one_board, terminal
 from feltpost_tools.flashing import selftest as tests
 from feltpost_tools.flashing.selftest import Check
 from feltpost_tools.language import _
@@ -27,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def selftest(port: one_board.PortOption = None, lang: LanguageOption = None) -> None:
     """Let a node test its sensors, links, flash and memory."""
     made = one_board.at_prompt(port, tests.checks)
-    Console().print(_table(made))
+    terminal.console().print(_table(made))
     sys.exit(0 if all(check.ok for check in made) else 1)
 
 

@@ -12,8 +12,6 @@ from feltpost_tools.device.ports import Port
 from feltpost_tools.flashing.result import Progress
 from feltpost_tools.flashing.words import step_text
 
-_FILE_CHARACTERS = 200
-
 
 class View(Protocol):
     """What boards tell their progress to."""
@@ -89,9 +87,3 @@ class BarsOnTerminal:
 def view(console: Console) -> Lines | BarsOnTerminal:
     """Return what suits where the text goes."""
     return BarsOnTerminal(console) if console.is_terminal else Lines(console)
-
-
-def wide_console() -> Console:
-    """Return a console that does not fold tables at 80 characters in a file or a pipe."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_FILE_CHARACTERS)
