@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
-from feltpost_gateway import config as configuration
 from feltpost_gateway import (
+    backup_cli,
     doctor_cli,
+    enrol_cli,
     export_cli,
     logs,
     nodes_cli,
     owners_cli,
+    setup_cli,
     status_cli,
     tail_cli,
 )
+from feltpost_gateway import config as configuration
 from feltpost_gateway.cli_common import EXIT_FAILED, ConfigFile, command, load
 from feltpost_gateway.clock import SystemClock
 from feltpost_gateway.config_warnings import find_warnings
@@ -34,12 +37,18 @@ app = typer.Typer(
 app.add_typer(nodes_cli.app, name="nodes")
 app.add_typer(owners_cli.owners, name="owners")
 app.add_typer(owners_cli.publication, name="publication")
+command(app)(enrol_cli.enrol_code)
+command(app)(enrol_cli.enrol_key)
+command(app)(enrol_cli.enrol_import)
 command(app)(export_cli.export)
 command(app)(export_cli.purge)
 command(app)(status_cli.status)
 command(app)(status_cli.destinations)
 command(app)(tail_cli.tail)
 command(app)(doctor_cli.doctor)
+command(app)(setup_cli.setup)
+command(app)(backup_cli.backup)
+command(app)(backup_cli.restore)
 
 
 @command(app)

@@ -18,9 +18,18 @@ from feltpost_gateway.texts import text, translate
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 
+# Where the package has it.
+CONFIG_FILE = Path("/etc/feltpost/gateway.toml")
+
 ConfigFile = Annotated[
     Path,
-    typer.Option("--config", metavar="FILE", help=translate("The configuration, in TOML.")),
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        default_factory=lambda: CONFIG_FILE,
+        show_default=str(CONFIG_FILE),
+        help=translate("The configuration, in TOML."),
+    ),
 ]
 
 

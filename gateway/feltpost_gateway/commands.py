@@ -4,14 +4,14 @@ Each command takes and returns JSON values. The service answers them over the so
 service the command line carries them out itself (`operator_access`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Literal
 
 from feltpost_gateway import nodes
 from feltpost_gateway.clock import Clock
-from feltpost_gateway.delivery import drop_dead_letters
+from feltpost_gateway.delivery import drop_dead_letters, places, refusing
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.nodes import (
     NODE_COLUMNS,
@@ -44,6 +44,8 @@ Json = Any
 Retry = Callable[[str], Awaitable[int]]
 """Has a destination get once more what it refused; raises `KeyError` where there is none."""
 
+Command = Callable[..., Awaitable[Json]]
+
 Expect = Literal["new", "known", "either"]
 
 _SECRETS = ("key_id", "key")
@@ -67,21 +69,30 @@ class RowsError(OperatorError):
 
 
 class Commands:
-    """Carries commands out; `call` finds them by name."""
+    """Carries commands out; `call` finds them by name, those of `others` too."""
 
-    def __init__(self, registry: Registry, store: Store, clock: Clock, retry: Retry) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        clock: Clock,
+        retry: Retry,
+        others: Mapping[str, Command] | None = None,
+    ) -> None:
         self._registry = registry
         self._retry = retry
         self._store = store
         self._clock = clock
         self._log = EventLog("registry")
-        self._commands: dict[str, Callable[..., Awaitable[Json]]] = {
+        self._commands: dict[str, Command] = {
+            **(others or {}),
             "list-nodes": self.list_nodes,
             "show-node": self.show_node,
             "save-nodes": self.save_nodes,
             "remove-node": self.remove_node,
             "revoke-keys": self.revoke_keys,
             "rotate-key": self.rotate_key,
+            "mail-key": self.mail_key,
             "add-history": self.add_history,
             "purge-node": self.purge_node,
             "list-owners": self.list_owners,
@@ -172,15 +183,30 @@ class Commands:
         """Give a node a new key; the one that it has stays valid until it has used the new one."""
         row = self._find(node)
         new_id, new_key, now_ms = parse_key_id(key_id), parse_key(key), self._clock.now_ms()
+        await self._keep_here(row, lambda rows: rows.supersede_key(row.id, new_id, new_key, now_ms))
+        self._log.info("key-added", mac=format_mac(row.node.eui64), key_id=new_id.hex())
+        return self._summary(self._find(node))
+
+    async def mail_key(self, node: str) -> Json:
+        """Make a new key for a node and leave it in its mailbox; else as `rotate_key`."""
+        row = self._find(node)
+        if not self._registry.keys_of(row.id):
+            raise OperatorError(
+                text(
+                    "{node} has no key under which it could fetch a new one. Give it one with:"
+                    " nodes rotate --key-file",
+                    node=row.node.path,
+                )
+            )
+        key_id, key = nodes.make_key({known.key_id for known in self._registry.keys})
+        now_ms = self._clock.now_ms()
 
         def rotate(rows: RegistryRows) -> None:
-            # Of an earlier rotation that came to nothing, the key that the node uses is the oldest.
-            keys = rows.keys_of(row.id)
-            rows.revoke_keys(row.id, but=keys[0].key_id if keys else None)
-            rows.add_key(row.id, new_id, new_key, now_ms)
+            rows.supersede_key(row.id, key_id, key, now_ms)
+            rows.mail_key(row.id, key_id)
 
         await self._keep_here(row, rotate)
-        self._log.info("key-added", mac=format_mac(row.node.eui64), key_id=new_id.hex())
+        self._log.info("key-mailed", mac=format_mac(row.node.eui64), key_id=key_id.hex())
         return self._summary(self._find(node))
 
     async def add_history(
@@ -220,12 +246,16 @@ class Commands:
         try:
             messages = await self._retry(destination)
         except KeyError:
-            raise OperatorError(text("there is no destination {name}", name=destination)) from None
+            known = await self._store.read(places)
+            raise _no_destination(destination, known) from None
         self._log.info("refused-retried", destination=destination, messages=messages)
         return messages
 
     async def drop_refused(self, destination: str) -> Json:
         """Give up what a destination, or one that was, refused; return how many messages."""
+        known = await self._store.read(lambda reader: {*places(reader), *refusing(reader)})
+        if destination not in known:
+            raise _no_destination(destination, known)
         messages = await self._store.write(
             lambda transaction: drop_dead_letters(transaction.connection, destination)
         )
@@ -273,9 +303,11 @@ class Commands:
         await self._registry.change(run)
 
     def _summary(self, row: RegisteredNode) -> dict[str, Json]:
+        keys = self._registry.keys_of(row.id)
         return {
             "columns": node_to_columns(row.node),
-            "key_ids": [key.key_id.hex() for key in self._registry.keys_of(row.id)],
+            "key_ids": [key.key_id.hex() for key in keys],
+            "mailed_key_ids": [key.key_id.hex() for key in keys if key.mailed],
             "in_file": row.declared_in is DeclaredIn.FILE,
             "removed": row.removed,
         }
@@ -300,6 +332,15 @@ class Commands:
                 paths=", ".join(row.node.path for row in found),
             )
         )
+
+
+def _no_destination(name: str, known: Iterable[str]) -> OperatorError:
+    names = ", ".join(sorted(known))
+    if not names:
+        return OperatorError(text("there is no destination {name}, nor any other", name=name))
+    return OperatorError(
+        text("there is no destination {name}; there are: {names}", name=name, names=names)
+    )
 
 
 def _save_node(

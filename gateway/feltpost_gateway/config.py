@@ -20,7 +20,7 @@ from pydantic import (
 from feltpost_gateway.config_types import Label, Port, Table, refuse_twice
 from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.errors import ConfigError
-from feltpost_gateway.formats.base import Setting
+from feltpost_gateway.formats.base import Position, Setting
 from feltpost_gateway.nodes import OperatorError, parse_key, parse_key_id, parse_mac
 from feltpost_gateway.publication import Publication
 from feltpost_gateway.topics import fill
@@ -90,6 +90,9 @@ class NodeConfig(Table):
     site: Label
     setting: Setting = Setting.INDOOR
     room: Label | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
+    elevation_m: Annotated[float, Field(ge=-500, le=9000)] | None = None
     classes: dict[str, Publication] = {}
     eui64: Annotated[bytes, _read_by(parse_mac), Field(alias="mac")]
     key_id: Annotated[bytes, _read_by(parse_key_id)]
@@ -99,6 +102,21 @@ class NodeConfig(Table):
     def urn(self) -> str:
         """The node's URN (RFC 9039)."""
         return f"urn:dev:mac:{self.eui64.hex()}"
+
+    @property
+    def position(self) -> Position | None:
+        """Where the node is, None where the file does not say."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        return Position(self.latitude, self.longitude, self.elevation_m)
+
+    @model_validator(mode="after")
+    def _check_position(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude are given both or neither")
+        if self.latitude is None and self.elevation_m is not None:
+            raise ValueError("elevation_m is given without latitude and longitude")
+        return self
 
 
 class EventsConfig(Table):

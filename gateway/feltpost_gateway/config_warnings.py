@@ -65,7 +65,7 @@ def _of_destination(
         )
     if not destination.tls and destination.port == _TLS_PORT:
         yield Warned(f"{key}.tls", text("is not on, but port 8883 is for TLS"))
-    has_password = destination.password is not None or bool(destination.accounts)
+    has_password = destination.has_password or bool(destination.accounts)
     if has_password and not destination.tls and not _is_this_computer(destination.host):
         yield Warned(f"{key}.tls", text("is not on: the password can be read on its way"))
     wanted = destination.filter
@@ -100,7 +100,14 @@ def _of_destination(
 
 def _known_nodes(config: Config) -> list[NodeDescription]:
     nodes = {
-        node.eui64: NodeDescription(node.urn, node.name, node.owner, node.site, node.setting)
+        node.eui64: NodeDescription(
+            urn=node.urn,
+            name=node.name,
+            owner=node.owner,
+            site=node.site,
+            setting=node.setting,
+            position=node.position,
+        )
         for node in config.nodes
     }
     # Without a store, or without the right to read it, the file is all that is known.

@@ -8,7 +8,12 @@ from typing import Protocol
 
 from feltpost_gateway.accounts import Accounts
 from feltpost_gateway.destination_config import AccountConfig, DestinationConfig
-from feltpost_gateway.errors import BrokerUnavailableError, LoginRefusedError, MessageRefusedError
+from feltpost_gateway.errors import (
+    BrokerUnavailableError,
+    LoginRefusedError,
+    MessageRefusedError,
+    TlsFilesError,
+)
 from feltpost_gateway.formats.base import NodeDescription
 from feltpost_gateway.mqtt import Events, Login, MqttConnection
 from feltpost_gateway.tls import Expiry
@@ -52,8 +57,9 @@ class SharedConnection:
     def __init__(
         self, config: DestinationConfig, events: Events, status: Callable[[], bytes]
     ) -> None:
-        password = config.password.get_secret_value() if config.password else None
-        login = Login(fill(config.client_id, config.names), config.username, password)
+        client_id = fill(config.client_id, config.names)
+        files = config.tls_files() if config.tls else None
+        login = Login(client_id, config.username, config.read_password(), files)
         self._connection = MqttConnection(config, login, events, status)
 
     async def open(self) -> None:
@@ -102,7 +108,9 @@ class AccountConnections:
         self._open: OrderedDict[AccountConfig, MqttConnection] = OrderedDict()
 
     async def open(self) -> None:
-        """Do nothing: which connections are needed is not known yet."""
+        """Connect nobody, but see that the files that all accounts share can be used."""
+        if self._config.tls:
+            await asyncio.to_thread(self._config.tls_files().context)
 
     async def of(self, node: NodeDescription) -> MqttConnection | None:
         """Return the node's connection while it has room for one more message."""
@@ -162,13 +170,14 @@ class AccountConnections:
 
     async def _connect(self, account: AccountConfig, node: NodeDescription) -> MqttConnection:
         client_id = fill(self._config.client_id, self._config.names | self._accounts.fields(node))
-        login = Login(client_id, account.username, account.password.get_secret_value())
+        files = self._config.tls_files(account) if self._config.tls else None
+        login = Login(client_id, account.username, account.read_password(), files)
         connection = MqttConnection(self._config, login, self._events, self._status)
         try:
             await connection.open()
-        except LoginRefusedError as error:
+        except (LoginRefusedError, TlsFilesError) as error:
             await connection.close()
-            reason = f"{error}, as {account.username}"
+            reason = f"{error}, as {account.who}"
             self._refusals[account] = (time.monotonic(), reason)
             raise MessageRefusedError(reason) from error
         except (BrokerUnavailableError, asyncio.CancelledError):
@@ -185,7 +194,7 @@ def make(
     status: Callable[[], bytes],
     refusals: Refusals,
 ) -> Connections:
-    """Return a destination's connections, none of them open yet."""
+    """Return a destination's connections, none of them open yet; raise `CredentialError`."""
     if accounts:
         return AccountConnections(config, accounts, events, status, refusals)
     return SharedConnection(config, events, status)

@@ -6,7 +6,7 @@ a battery that sends once an hour and one that sends each minute are both judged
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SILENT_INTERVALS = 3
 
@@ -67,6 +67,13 @@ class Contacts:
         """Forget a node that was removed."""
         self._contacts.pop(node_id, None)
         self._unsaved.discard(node_id)
+
+    def set_back(self, now_ms: int) -> None:
+        """Have no contact be later than now, as after a clock that was ahead."""
+        for node_id, contact in self._contacts.items():
+            if contact.last_ms > now_ms:
+                self._contacts[node_id] = replace(contact, last_ms=now_ms)
+                self._unsaved.add(node_id)
 
     def take_unsaved(self) -> list[Contact]:
         """Return what has to be stored, once."""

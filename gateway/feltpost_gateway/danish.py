@@ -4,9 +4,14 @@ A text without an entry here is said in English; a test finds those, and entries
 not the same.
 """
 
+from feltpost_gateway.danish_enrolment import ENROLMENT
 from feltpost_gateway.danish_operating import OPERATING
+from feltpost_gateway.danish_service import SERVICE
 
-DANISH: dict[str, str] = OPERATING | {
+DANISH: dict[str, str] = {
+    **OPERATING,
+    **ENROLMENT,
+    **SERVICE,
     # Commands and their arguments.
     "Takes readings from Feltpost nodes and forwards them to MQTT brokers.": (
         "Modtager målinger fra Feltpost-noder og sender dem videre til MQTT-brokere."
@@ -30,8 +35,10 @@ DANISH: dict[str, str] = OPERATING | {
     "Shut a node out at once, by taking its keys away.": (
         "Luk en node ude med det samme ved at tage dens nøgler fra den."
     ),
-    "Give a node a new key; its old one stays valid until it has used the new one.": (
-        "Giv en node en ny nøgle; den gamle gælder, til noden har brugt den nye."
+    "Give a node a new key; its old one stays valid until it has used the new one.\n\n"
+    "Without a file of its own the node fetches the key itself, under the one that it has.": (
+        "Giv en node en ny nøgle; den gamle gælder, til noden har brugt den nye.\n\n"
+        "Uden en fil henter noden selv nøglen, beskyttet af den, som den har."
     ),
     "Note that a node was installed, serviced or calibrated.": (
         "Notér, at en node er sat op, efterset eller kalibreret."
@@ -119,8 +126,8 @@ DANISH: dict[str, str] = OPERATING | {
     ),
     "{mac} {name}: {classes}": "{mac} {name}: {classes}",
     "Nothing is different": "Der er ingen forskel",
-    "It has no key yet and can't send. Give it one with: nodes rotate": (
-        "Den har ingen nøgle endnu og kan ikke sende. Giv den en med: nodes rotate"
+    "It has no key yet and can't send. Give it one with: nodes rotate --key-file": (
+        "Den har ingen nøgle endnu og kan ikke sende. Giv den en med: nodes rotate --key-file"
     ),
     "kept in the registry from now on, not in the configuration file": (
         "vedligeholdes fra nu af i registret, ikke i konfigurationsfilen"
@@ -131,8 +138,14 @@ DANISH: dict[str, str] = OPERATING | {
     "{node} is removed and shut out. Its readings stay; see purge": (
         "{node} er fjernet og lukket ude. Dens målinger bliver; se purge"
     ),
-    "{node} is shut out. To let it in again: nodes rotate": (
-        "{node} er lukket ude. Luk den ind igen med: nodes rotate"
+    "{node} is shut out. To let it in again: nodes rotate --key-file": (
+        "{node} er lukket ude. Luk den ind igen med: nodes rotate --key-file"
+    ),
+    "{node} will fetch the key 0x{key_id}. Older keys end when it is first used": (
+        "{node} henter nøglen 0x{key_id}. Ældre nøgler slutter, når den bruges første gang"
+    ),
+    "the node has yet to fetch and use the key 0x{key_id}": (
+        "noden mangler at hente og bruge nøglen 0x{key_id}"
     ),
     "{node} has the key 0x{key_id} of {file}. Older keys end when it is first used": (
         "{node} har nøglen 0x{key_id} fra {file}. Ældre nøgler slutter, når den bruges første gang"
@@ -186,6 +199,11 @@ DANISH: dict[str, str] = OPERATING | {
     ),
     "is not in the registry. Add it with: nodes add": (
         "er ikke i registret. Tilføj den med: nodes add"
+    ),
+    "{node} has no key under which it could fetch a new one. Give it one with: nodes rotate"
+    " --key-file": (
+        "{node} har ingen nøgle, som den kan hente en ny under. Giv den en med: nodes rotate"
+        " --key-file"
     ),
     "would replace the node's key. Change it with: nodes rotate": (
         "ville erstatte nodens nøgle. Skift den med: nodes rotate"

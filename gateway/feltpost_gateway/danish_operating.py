@@ -19,7 +19,13 @@ OPERATING: dict[str, str] = {
     ),
     "{name}: {count} messages go out again": "{name}: {count} beskeder sendes igen",
     "{name}: {count} messages given up": "{name}: {count} beskeder er opgivet",
-    "there is no destination {name}": "der er ingen modtager {name}",
+    "there is no destination {name}; there are: {names}": (
+        "der er ingen modtager {name}; der er: {names}"
+    ),
+    "requests since its start that were no node's: {counts}": (
+        "forespørgsler siden start, som ikke var en nodes: {counts}"
+    ),
+    "there is no destination {name}, nor any other": "der er hverken modtager {name} eller andre",
     "Show readings as they come, until interrupted.": (
         "Vis målinger, når de kommer, indtil der afbrydes."
     ),

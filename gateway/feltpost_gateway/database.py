@@ -8,6 +8,8 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from feltpost_gateway import salvage
@@ -59,6 +61,15 @@ class Database:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every gateway away from the file meanwhile; raise `StoreError` where one has it."""
+        self._lock()
+        try:
+            yield
+        finally:
+            self.close()
 
     def connect(self) -> sqlite3.Connection:
         """Return one more connection to the file that `open` has made ready."""
@@ -166,5 +177,8 @@ class Database:
             packs_without_node=done.packs_dropped,
             readings_lost=done.readings_lost,
             unreadable_pages=done.unreadable_pages,
+            events=done.events,
+            contacts=done.contacts,
+            not_kept=", ".join(salvage.NOT_KEPT),
         )
         self._suspect.unlink(missing_ok=True)

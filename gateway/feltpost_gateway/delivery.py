@@ -145,6 +145,17 @@ def note_refused(connection: sqlite3.Connection, letter: DeadLetter) -> bool:
     return cursor.rowcount > 0
 
 
+def places(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the destinations that have a place in the store."""
+    return [name for (name,) in connection.execute("SELECT destination FROM cursors ORDER BY 1")]
+
+
+def refusing(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of those that refused something, of which some may not be there any more."""
+    rows = connection.execute("SELECT DISTINCT destination FROM dead_letters ORDER BY 1")
+    return [name for (name,) in rows]
+
+
 def read_dead_letters(
     connection: sqlite3.Connection, destination: str, limit: int
 ) -> list[DeadLetter]:

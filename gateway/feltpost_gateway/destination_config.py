@@ -2,14 +2,15 @@
 
 import socket
 from datetime import UTC, date, datetime, time
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from feltpost_gateway import formats, topics
 from feltpost_gateway.config_types import Label, Table
+from feltpost_gateway.credentials import CredentialPath, WithPassword
 from feltpost_gateway.publication import Publication
+from feltpost_gateway.tls import TlsFiles
 
 _TOPIC_FIELDS = ("owner", "site", "node", "eui64", "device")
 _CLIENT_FIELDS = ("host", "destination")
@@ -75,19 +76,35 @@ class FilterConfig(Table):
     metrics: tuple[str, ...] | None = None
 
 
-class AccountConfig(Table):
-    """`[[destinations.accounts]]`: how the broker knows a node.
+class AccountConfig(WithPassword):
+    """`[[destinations.accounts]]`: how the broker knows a node, by a password or a certificate.
 
     `node` is its name, or `owner/site/name`; `device` is what `{device}` stands for.
     """
 
     node: Annotated[str, Field(min_length=1)]
     device: Label | None = None
-    username: str
-    password: SecretStr
+    username: str | None = None
+    cert_file: CredentialPath | None = None
+    key_file: CredentialPath | None = None
+
+    @property
+    def who(self) -> str:
+        """As whom the broker knows the node, for messages."""
+        return self.username or str(self.cert_file)
+
+    @model_validator(mode="after")
+    def _check_proof(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file are given both or neither")
+        if self.username is not None and not self.has_password:
+            raise ValueError("password or password_file is missing")
+        if self.username is None and (self.has_password or self.cert_file is None):
+            raise ValueError("username is missing, or cert_file and key_file in its place")
+        return self
 
 
-class DestinationConfig(Table):
+class DestinationConfig(WithPassword):
     """One destination.
 
     `begin` (`from` in the file) is where a destination begins that the store has not seen before:
@@ -99,18 +116,18 @@ class DestinationConfig(Table):
     second, `backlog_rate` how many of those that waited long.
 
     With `accounts`, each node's readings go over a connection of their own, of which at most
-    `max_connections` are open, and nodes without an account are left out.
+    `max_connections` are open, and nodes without an account are left out. An account's certificate
+    takes the place of the destination's.
     """
 
     name: Label
     host: Annotated[str, Field(min_length=1)]
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     tls: bool = False
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
+    ca_file: CredentialPath | None = None
+    cert_file: CredentialPath | None = None
+    key_file: CredentialPath | None = None
     username: str | None = None
-    password: SecretStr | None = None
     accounts: tuple[AccountConfig, ...] = ()
     max_connections: Annotated[int, Field(ge=1, le=1000)] = 50
     protocol: Literal["3.1.1", "5"] = "5"
@@ -140,15 +157,28 @@ class DestinationConfig(Table):
         """What the client id's and the status topic's fields stand for."""
         return {"host": socket.gethostname(), "destination": self.name}
 
+    def tls_files(self, account: AccountConfig | None = None) -> TlsFiles:
+        """Return the files that the TLS is made of, for an account with its own certificate."""
+        owner = self if account is None or account.cert_file is None else account
+        return TlsFiles(self.ca_file, owner.cert_file, owner.key_file)
+
+    @property
+    def all_tls_files(self) -> tuple[TlsFiles, ...]:
+        """The destination's own files, and those of each account that has some."""
+        own = (self.tls_files(each) for each in self.accounts if each.cert_file is not None)
+        return (self.tls_files(), *own)
+
     @model_validator(mode="after")
     def _check_credentials(self) -> Self:
         if not self.tls:
+            if any(account.cert_file is not None for account in self.accounts):
+                raise ValueError("an account has a cert_file but tls is not true")
             for key in ("ca_file", "cert_file", "key_file"):
                 if getattr(self, key) is not None:
                     raise ValueError(f"{key} is given but tls is not true")
         if (self.cert_file is None) != (self.key_file is None):
             raise ValueError("cert_file and key_file are given both or neither")
-        if self.password is not None and self.username is None:
+        if self.has_password and self.username is None:
             raise ValueError("password is given without a username")
         return self
 

@@ -40,7 +40,7 @@ class Destinations:
         self._changed = asyncio.Event()
         self._applying = asyncio.Lock()
         store.on_commit(self._wake)
-        events.on_change(lambda _: self._tell_status())
+        events.on_change(lambda _: self.tell_status())
 
     async def apply(self, configs: Sequence[DestinationConfig]) -> None:
         """Have these destinations and no others.
@@ -106,6 +106,14 @@ class Destinations:
         """Return how it is with each destination."""
         return [forwarder.state() for forwarder, _ in self._running.values()]
 
+    def tell_status(self) -> None:
+        """Have the status topics say how things are, where that is not what they say already.
+
+        After each change of the registry, too: a node may be another owner's now.
+        """
+        for forwarder, _ in self._running.values():
+            forwarder.status_changed()
+
     def _begin(self, config: DestinationConfig) -> None:
         status = Announcement(config, self._directory, self._events).payload
         forwarder = Forwarder(config, self._store, self._directory, self._clock, status)
@@ -116,10 +124,6 @@ class Destinations:
     async def _end(self, name: str) -> None:
         forwarder, task = self._running.pop(name)
         await forwarder.stop(task)
-
-    def _tell_status(self) -> None:
-        for forwarder, _ in self._running.values():
-            forwarder.status_changed()
 
     def _wake(self) -> None:
         for forwarder, _ in self._running.values():

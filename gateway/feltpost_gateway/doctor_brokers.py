@@ -13,10 +13,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.doctor import Finding, Level
-from feltpost_gateway.errors import TlsFilesError
+from feltpost_gateway.errors import CredentialError, TlsFilesError
 from feltpost_gateway.event_texts import local_time
 from feltpost_gateway.texts import text
-from feltpost_gateway.tls import Expiry, TlsFiles, peer_expiry
+from feltpost_gateway.tls import Expiry, peer_expiry
 
 _TIMEOUT_S = 10.0
 _SOON_MS = 30 * 86_400_000
@@ -28,12 +28,11 @@ def check_broker(destination: DestinationConfig) -> Iterator[Finding]:
     The last with a client id of its own, since another one would throw the running gateway out.
     """
     name = destination.name
-    files = TlsFiles(destination.ca_file, destination.cert_file, destination.key_file)
     context: ssl.SSLContext | None = None
     if destination.tls:
         try:
-            context = files.context()
-            for expiry in files.expiries():
+            context = destination.tls_files().context()
+            for expiry in _read_expiries(destination):
                 yield _judge_expiry(name, expiry)
         except (TlsFilesError, OSError, ValueError) as error:
             yield Finding("tls", name, Level.FAILED, text("{reason}", reason=str(error)))
@@ -82,6 +81,15 @@ def check_broker(destination: DestinationConfig) -> Iterator[Finding]:
         yield _check_login(destination, context)
 
 
+def _read_expiries(destination: DestinationConfig) -> list[Expiry]:
+    """Return when the certificates end, of all accounts too, after seeing that they can be used."""
+    expiries: dict[Expiry, None] = {}
+    for files in destination.all_tls_files:
+        files.context()
+        expiries |= dict.fromkeys(files.expiries())
+    return list(expiries)
+
+
 def _judge_expiry(name: str, expiry: Expiry) -> Finding:
     left_ms = expiry.end_ms - time.time() * 1000
     end = local_time(expiry.end_ms)
@@ -120,8 +128,10 @@ def _check_login(destination: DestinationConfig, context: ssl.SSLContext | None)
     client.on_connect = connected
     client.connect_timeout = _TIMEOUT_S
     if destination.username is not None:
-        password = destination.password.get_secret_value() if destination.password else None
-        client.username_pw_set(destination.username, password)
+        try:
+            client.username_pw_set(destination.username, destination.read_password())
+        except CredentialError as error:
+            return Finding("login", name, Level.FAILED, text("{reason}", reason=str(error)))
     if context is not None:
         client.tls_set_context(context)
     try:

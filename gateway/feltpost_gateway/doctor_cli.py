@@ -44,12 +44,13 @@ def doctor(
     else:
         out = console()
         for finding in findings:
-            _print(out, finding)
+            show(out, finding)
     if any(finding.level is Level.FAILED for finding in findings):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _print(out: Console, finding: Finding) -> None:
+def show(out: Console, finding: Finding) -> None:
+    """Print a finding, and what to do about it."""
     line = Styled(f"{translate(finding.level):9}", style=_STYLES[finding.level])
     line.append(f"{finding.check} ", style="bold")
     line.append(f"{finding.subject} " if finding.subject else "", style="default")

@@ -69,12 +69,20 @@ class TlsFilesError(BrokerUnavailableError):
     """A destination's certificates or its key can't be used as they are now."""
 
 
+class CredentialError(BrokerUnavailableError):
+    """A password that the configuration names can't be read as things are now."""
+
+
 class MessageRefusedError(PermanentError):
     """A destination does not take this message, and will not take it when it comes again."""
 
 
 class ControlError(PermanentError):
     """The running gateway can't be asked, or answered what can't be understood."""
+
+
+class ServiceError(PermanentError):
+    """systemd does not start the gateway's service."""
 
 
 class LinkError(PermanentError):

@@ -110,6 +110,14 @@ class Events:
         known = self._open.get(subject)
         return [] if known is None else [Change(known, ended=True)]
 
+    def set_back(self, now_ms: int) -> list[Change]:
+        """Return the changes by which no event is later than now, as after a clock was ahead."""
+        return [
+            Change(replace(event, since_ms=now_ms))
+            for event in self._open.values()
+            if event.since_ms is not None and event.since_ms > now_ms
+        ]
+
     def saved(self, changes: Iterable[Change], name_of: Callable[[int], str]) -> None:
         """Note changes that are on the disk; `name_of` names nodes for the log."""
         for change in changes:
@@ -148,7 +156,7 @@ def save_changes(connection: sqlite3.Connection, changes: Iterable[Change]) -> N
             connection.execute(
                 "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (kind, ifnull(node_id, 0), part)"
-                " DO UPDATE SET value = excluded.value",
+                " DO UPDATE SET value = excluded.value, since_ms = excluded.since_ms",
                 (*subject, event.since_ms, event.value),
             )
 

@@ -20,7 +20,7 @@ from feltpost_gateway.config import MetricsConfig
 from feltpost_gateway.errors import LinkError
 from feltpost_gateway.events import EventKind
 from feltpost_gateway.store import Store
-from feltpost_gateway.traffic import Traffic
+from feltpost_gateway.traffic import Refusal, Traffic
 from feltpost_gateway.watch import View, Watch
 
 _NODES_MAX = 1000
@@ -43,6 +43,12 @@ class Figures(Collector):
             "Answers to authentic requests, by CoAP code.",
             "code",
             dict(self._traffic.answers),
+        )
+        yield _counter(
+            "feltpost_refused_requests",
+            "Requests that were not taken for a node's, by reason.",
+            "reason",
+            {reason.value: self._traffic.refused[reason] for reason in Refusal},
         )
         events = Counter(event.subject.kind for event in self._watch.events.open())
         yield _gauge(

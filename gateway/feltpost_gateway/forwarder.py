@@ -28,7 +28,6 @@ from feltpost_gateway.errors import (
     StoreUnavailableError,
 )
 from feltpost_gateway.logs import EventLog
-from feltpost_gateway.mqtt import tls_files
 from feltpost_gateway.progress import Lane, Position, Progress
 from feltpost_gateway.rate import Pace, Rate
 from feltpost_gateway.store import Store
@@ -39,6 +38,8 @@ from feltpost_gateway.walk import Item, Office, Walk
 
 # A crash sends again what was acknowledged since the position was last stored.
 _SAVE_S = 2.0
+# How long the position waits for the commit of a request, to share it.
+_SHARE_S = 1.0
 
 # What changes on the status topic in less time is said together.
 _STATUS_S = 2.0
@@ -88,7 +89,7 @@ class Forwarder:
         self._accounts = Accounts(config)
         self._office = Office(config, self._accounts, store, directory, clock)
         self._log = EventLog("forwarder")
-        self._tls = TlsWatch(config.name, tls_files(config), clock, self._renew)
+        self._tls = TlsWatch(config.name, config.all_tls_files, clock, self._renew)
         self._wake = asyncio.Event()
         self._advanced = asyncio.Event()
         self._status_changed = asyncio.Event()
@@ -190,7 +191,7 @@ class Forwarder:
         if sent is None:
             return None
         walks = [walk for walk in (self._live, self._backlog) if walk is not None and walk.aside]
-        if self._suspects.taken(sent.item.pack_id, was_left_out=bool(walks)):
+        if self._suspects.taken(sent.item.key, was_left_out=bool(walks)):
             for walk in walks:
                 walk.send_aside()
         self._wake.set()
@@ -250,7 +251,7 @@ class Forwarder:
     def _note_broken(self, error: BrokerUnavailableError) -> None:
         if not self._flight or not isinstance(error, BrokerClosedError | BrokerSilentError):
             return
-        on_their_way = {sent.item.pack_id for sent in self._flight.values()}
+        on_their_way = {sent.item.key for sent in self._flight.values()}
         self._suspects.lost(on_their_way, self._pace.acknowledged)
         if not isinstance(error, BrokerClosedError):
             return
@@ -400,11 +401,14 @@ class Forwarder:
     async def _save_positions(self) -> None:
         while True:
             await self._advanced.wait()
-            await self.save_position()
+            await self.save_position(patience_s=_SHARE_S)
             await asyncio.sleep(_SAVE_S)
 
-    async def save_position(self) -> None:
-        """Store where the destination is, if that has changed; it is tried again where it fails."""
+    async def save_position(self, patience_s: float = 0.0) -> None:
+        """Store where the destination is, if that has changed; it is tried again where it fails.
+
+        With `patience_s` that may wait for the commit of a request, which spares the disk one.
+        """
         self._advanced.clear()
         name, position = self.config.name, self._progress.position()
         if position == self._saved:
@@ -414,7 +418,7 @@ class Forwarder:
             save_position(transaction.connection, name, position)
 
         try:
-            await self._store.write(save)
+            await self._store.write(save, patience_s=patience_s)
         except StoreUnavailableError as error:
             self._advanced.set()
             self._log.limited((), "position-not-stored", destination=name, reason=error)
@@ -431,5 +435,6 @@ class Forwarder:
             await asyncio.sleep(_STATUS_S)
 
     def _renew(self) -> None:
+        self._refusals.clear()
         self._renewing = True
         self._wake.set()

@@ -18,6 +18,7 @@ from feltpost_gateway.clock import Clock
 from feltpost_gateway.errors import PackError, PackTooLargeError
 from feltpost_gateway.events import save_changes
 from feltpost_gateway.logs import EventLog
+from feltpost_gateway.mailbox import Mailbox
 from feltpost_gateway.security import NodeContext, Speaker
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import (
@@ -40,6 +41,7 @@ _SENML_CBOR = 112
 
 _KEY_TIME = 0
 _KEY_NEXT = 1
+_KEY_MAIL = 2
 _GAP_COUNT = 0
 _GAP_REASON = 1
 
@@ -65,11 +67,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the node is told; `content_format` is None for a diagnostic text."""
+    """What the node is told; `content_format` is None for a diagnostic text.
+
+    `max_age_s` is None where nobody would keep the answer anyway (RFC 7252 section 5.10.5).
+    """
 
     code: codes.Code
     payload: bytes = b""
     content_format: int | None = None
+    max_age_s: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,11 @@ class _Target:
 class Ingest:
     """Takes requests of all nodes."""
 
-    def __init__(self, store: Store, clock: Clock, watch: Watch) -> None:
+    def __init__(self, store: Store, clock: Clock, watch: Watch, mailbox: Mailbox) -> None:
         self._store = store
         self._clock = clock
         self._watch = watch
+        self._mailbox = mailbox
         self._log = EventLog("ingest")
 
     async def handle(self, context: NodeContext, request: Request) -> Answer:
@@ -97,14 +104,16 @@ class Ingest:
                 answer = Answer(codes.BAD_OPTION)
             case ("t",) if request.code == codes.GET:
                 await self._commit(context, _nothing)
-                return Answer(codes.CONTENT, self._answer_map(), _CBOR)
+                return Answer(codes.CONTENT, self._answer_map(context), _CBOR)
+            case ("m",) if request.code == codes.GET:
+                return await self._give_mail(context)
             case ("j", journal, first) if request.code == codes.PUT:
                 return await self._take(context, request, journal, first)
             case ("s",) if request.code == codes.POST:
                 return await self._take(context, request, None, None)
             case ("h", boot) if request.code == codes.PUT:
                 return await self._take_report(context, request, boot)
-            case ("t",) | ("s",) | ("j", _, _) | ("h", _):
+            case ("t",) | ("m",) | ("s",) | ("j", _, _) | ("h", _):
                 answer = Answer(codes.METHOD_NOT_ALLOWED)
             case _:
                 answer = Answer(codes.NOT_FOUND)
@@ -150,7 +159,14 @@ class Ingest:
             self._log.info(
                 "report", node=context.node.name, boot=boot, **reports.log_fields(content)
             )
-        return Answer(codes.CHANGED, self._answer_map(), _CBOR)
+        return Answer(codes.CHANGED, self._answer_map(context), _CBOR)
+
+    async def _give_mail(self, context: NodeContext) -> Answer:
+        await self._commit(context, _nothing)
+        # Read after the commit: what was revoked meanwhile is not given away.
+        if self._mailbox.waits(context):
+            self._log.info("mail-fetched", node=context.node.name)
+        return Answer(codes.CONTENT, self._mailbox.read(context), _CBOR, max_age_s=0)
 
     async def _refuse(self, context: NodeContext, error: PackError, **where: object) -> Answer:
         node = context.node.name
@@ -186,7 +202,7 @@ class Ingest:
         self._watch.count(context.node_id, outcome)
         self._note_unseen(context.node, target.journal, outcome)
         next_seq = None if target.first is None else outcome.next_seq
-        return Answer(codes.CHANGED, self._answer_map(next_seq), _CBOR)
+        return Answer(codes.CHANGED, self._answer_map(context, next_seq), _CBOR)
 
     async def _take_gap(
         self, context: NodeContext, request: Request, journal: int, first: int
@@ -205,7 +221,7 @@ class Ingest:
                 count=count,
                 reason=reason.name.lower(),
             )
-        return Answer(codes.CHANGED, self._answer_map(outcome.next_seq), _CBOR)
+        return Answer(codes.CHANGED, self._answer_map(context, outcome.next_seq), _CBOR)
 
     async def _commit(
         self,
@@ -223,12 +239,14 @@ class Ingest:
         context.committed(row)
         return result
 
-    def _answer_map(self, next_seq: int | None = None) -> bytes:
+    def _answer_map(self, context: NodeContext, next_seq: int | None = None) -> bytes:
         answer: dict[int, int] = {}
         if self._clock.is_set():
             answer[_KEY_TIME] = self._clock.now_ms()
         if next_seq is not None:
             answer[_KEY_NEXT] = next_seq
+        if self._mailbox.waits(context):
+            answer[_KEY_MAIL] = True
         return cbor2.dumps(answer)
 
     def _note_unseen(self, node: Speaker, journal: int, outcome: Outcome) -> None:

@@ -46,11 +46,12 @@ _OVERHEAD_BYTES = 64
 
 @dataclass(frozen=True)
 class Login:
-    """As whom a connection is made."""
+    """As whom a connection is made; `files` are None where it is made without TLS."""
 
     client_id: str
     username: str | None
     password: str | None
+    files: TlsFiles | None
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ class MqttConnection:
     ) -> None:
         """`status` returns what the status topic is to say while this connection lasts."""
         self._config = config
+        self._files = login.files
         self._events = events
         self._loop = asyncio.get_running_loop()
         self._connected: asyncio.Future[None] = self._loop.create_future()
@@ -212,9 +214,9 @@ class MqttConnection:
             await stopped
 
     def _connect_blocking(self) -> None:
-        if self._config.tls:
+        if self._files is not None:
             # The files are read at each attempt, so one that was put right is taken up.
-            self._client.tls_set_context(tls_files(self._config).context())
+            self._client.tls_set_context(self._files.context())
         self._client.connect(self._config.host, self._config.broker_port, keepalive=_KEEPALIVE_S)
         connection = self._client.socket()
         if isinstance(connection, socket.socket):
@@ -296,8 +298,3 @@ class MqttConnection:
             if not self._connected.done():
                 self._connected.set_exception(failure)
             self._events.lost()
-
-
-def tls_files(config: DestinationConfig) -> TlsFiles:
-    """Return the files that a destination's TLS is made of."""
-    return TlsFiles(config.ca_file, config.cert_file, config.key_file)

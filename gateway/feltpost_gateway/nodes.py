@@ -5,8 +5,9 @@ command line and the service: `node_from_columns` checks it, `node_to_columns` g
 """
 
 import re
+import secrets
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
@@ -40,6 +41,7 @@ OWNER_COLUMNS = ("name", "title", "contact", "email", "licence")
 KEY_BYTES = 16
 ALL_METRICS = "*"
 
+_KEY_ID_BYTES = 2
 _URN = "urn:dev:mac:"
 _LABEL_MAX_CHARS = 64
 _TEXT_MAX_CHARS = 200
@@ -245,6 +247,14 @@ def parse_key(value: str) -> bytes:
     if not re.fullmatch(rf"[0-9A-Fa-f]{{{2 * KEY_BYTES}}}", value):
         raise OperatorError(text("is not {count} bytes in hexadecimal", count=KEY_BYTES))
     return bytes.fromhex(value)
+
+
+def make_key(taken: Collection[bytes]) -> tuple[bytes, bytes]:
+    """Return the id, not one of those `taken`, and the secret of a new key."""
+    key_id = secrets.token_bytes(_KEY_ID_BYTES)
+    while key_id in taken:
+        key_id = secrets.token_bytes(_KEY_ID_BYTES)
+    return key_id, secrets.token_bytes(KEY_BYTES)
 
 
 def parse_class(value: str) -> Publication:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +12,9 @@ from rich.table import Table
 from feltpost_gateway import node_csv, tables
 from feltpost_gateway.cli_common import ConfigFile, command, errors_shown, operator
 from feltpost_gateway.formats.base import iso_time
-from feltpost_gateway.nodes import KEY_BYTES, NODE_COLUMNS, OperatorError
+from feltpost_gateway.nodes import NODE_COLUMNS, OperatorError, make_key
 from feltpost_gateway.registry_rows import HistoryKind
 from feltpost_gateway.texts import text, translate
-
-_KEY_ID_BYTES = 2
 
 app = typer.Typer(help=translate("The nodes and their keys."), no_args_is_help=True)
 
@@ -70,6 +67,8 @@ def show(config: ConfigFile, node: NodeName) -> None:
     for column, value in found["columns"].items():
         typer.echo(f"{column}: {value}")
     typer.echo(f"{translate('keys')}: {' '.join(f'0x{key}' for key in found['key_ids'])}")
+    for key_id in found["mailed_key_ids"]:
+        typer.echo(text("the node has yet to fetch and use the key 0x{key_id}", key_id=key_id))
     typer.echo(f"{translate('kept in')}: {_kept_in(found)}")
     for entry in found["history"]:
         typer.echo(_history_line(entry))
@@ -107,25 +106,39 @@ def revoke(config: ConfigFile, node: NodeName) -> None:
     """Shut a node out at once, by taking its keys away."""
     with errors_shown():
         done = operator(config).call("revoke-keys", node=node)
-    typer.echo(text("{node} is shut out. To let it in again: nodes rotate", node=_name(done)))
+    typer.echo(
+        text("{node} is shut out. To let it in again: nodes rotate --key-file", node=_name(done))
+    )
     _tell_of_file(done)
 
 
 @command(app)
-def rotate(config: ConfigFile, node: NodeName, key_file: Annotated[Path, _KEY_FILE]) -> None:
-    """Give a node a new key; its old one stays valid until it has used the new one."""
+def rotate(
+    config: ConfigFile, node: NodeName, key_file: Annotated[Path | None, _KEY_FILE] = None
+) -> None:
+    """Give a node a new key; its old one stays valid until it has used the new one.
+
+    Without a file of its own the node fetches the key itself, under the one that it has.
+    """
     access = operator(config)
     with errors_shown():
-        material = _key_material(key_file, access.call("list-nodes"))
-        done = access.call("rotate-key", node=node, **material)
-    typer.echo(
-        text(
-            "{node} has the key 0x{key_id} of {file}. Older keys end when it is first used",
-            node=_name(done),
-            key_id=material["key_id"],
-            file=str(key_file),
-        )
-    )
+        if key_file is None:
+            done = access.call("mail-key", node=node)
+            said = text(
+                "{node} will fetch the key 0x{key_id}. Older keys end when it is first used",
+                node=_name(done),
+                key_id=done["mailed_key_ids"][0],
+            )
+        else:
+            material = _key_material(key_file, access.call("list-nodes"))
+            done = access.call("rotate-key", node=node, **material)
+            said = text(
+                "{node} has the key 0x{key_id} of {file}. Older keys end when it is first used",
+                node=_name(done),
+                key_id=material["key_id"],
+                file=str(key_file),
+            )
+    typer.echo(said)
     _tell_of_file(done)
 
 
@@ -228,7 +241,9 @@ def _save(config: Path, values: list[str] | None, expect: str, key_file: Path | 
     if not changes:
         typer.echo(translate("Nothing is different"))
     elif expect == "new" and key_file is None:
-        typer.echo(translate("It has no key yet and can't send. Give it one with: nodes rotate"))
+        typer.echo(
+            translate("It has no key yet and can't send. Give it one with: nodes rotate --key-file")
+        )
 
 
 def parse_settings(values: list[str]) -> dict[str, str]:
@@ -258,10 +273,8 @@ def _key_material(file: Path, nodes: list[Json]) -> dict[str, str]:
 
 
 def _make_key(file: Path, taken: set[str]) -> dict[str, str]:
-    key_id = secrets.token_hex(_KEY_ID_BYTES)
-    while key_id in taken:
-        key_id = secrets.token_hex(_KEY_ID_BYTES)
-    material = {"key_id": key_id, "key": secrets.token_hex(KEY_BYTES)}
+    key_id, key = make_key({bytes.fromhex(known) for known in taken})
+    material = {"key_id": key_id.hex(), "key": key.hex()}
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as out:
         json.dump(material, out)

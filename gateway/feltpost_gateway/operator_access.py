@@ -16,6 +16,8 @@ from feltpost_gateway.clock import SystemClock
 from feltpost_gateway.commands import Commands
 from feltpost_gateway.config import Config
 from feltpost_gateway.delivery import retry_dead_letters
+from feltpost_gateway.enrol_commands import EnrolCommands
+from feltpost_gateway.enrolling import Enroller
 from feltpost_gateway.registry import Registry
 from feltpost_gateway.store import Store
 
@@ -37,7 +39,7 @@ class Operator:
         path = self._config.store.path
         with suppress(ConnectionError, FileNotFoundError):
             return control.ask(control.socket_path(path), command, arguments)
-        with _as_owner_of(path.parent):
+        with as_owner_of(path.parent):
             return asyncio.run(self._call_here(command, arguments))
 
     async def _call_here(self, command: str, arguments: dict[str, Json]) -> Json:
@@ -54,13 +56,15 @@ class Operator:
                     lambda transaction: retry_dead_letters(transaction.connection, name)
                 )
 
-            return await Commands(registry, store, SystemClock(), retry).call(command, arguments)
+            enrolment = EnrolCommands(Enroller(registry, SystemClock()), None)
+            commands = Commands(registry, store, SystemClock(), retry, enrolment.by_name)
+            return await commands.call(command, arguments)
         finally:
             await store.close()
 
 
 @contextmanager
-def _as_owner_of(directory: Path) -> Iterator[None]:
+def as_owner_of(directory: Path) -> Iterator[None]:
     """Let root act as the user whom `directory` belongs to, so that the files there stay theirs."""
     owner = directory.stat() if directory.exists() and os.geteuid() == 0 else None
     if owner is None or owner.st_uid == 0:

@@ -7,7 +7,9 @@ on the disk; every other answer takes a Partial IV of the gateway's own.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from aiocoap import error, oscore
 from aiocoap.message import Message
@@ -21,10 +23,13 @@ from feltpost_gateway.ingest import Answer, Request
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.security import NodeContext
 from feltpost_gateway.store import Store
+from feltpost_gateway.traffic import Refusal
 from feltpost_gateway.transaction import Transaction
 
 Handler = Callable[[NodeContext, Request], Awaitable[Answer]]
 KeyUsed = Callable[[NodeContext], Awaitable[None]]
+Guests = Callable[[bytes, bytes | None], NodeContext | None]
+"""Finds the context of someone who is no node, by the key id and the ID Context of a request."""
 
 _STORE_RETRY_S = 30
 _CLOCK_RETRY_S = 10
@@ -39,6 +44,15 @@ _SUPPRESS_ALL = 26
 _TAKEN_OPTIONS = frozenset(
     (OptionNumber.URI_PATH, OptionNumber.CONTENT_FORMAT, OptionNumber.ECHO, OptionNumber.ACCEPT)
 )
+# Codes and texts are those of RFC 8613 section 8.2, where it has them.
+_ANSWERS = {
+    Refusal.UNPROTECTED: (codes.UNAUTHORIZED, "OSCORE is required"),
+    Refusal.MALFORMED: (codes.BAD_OPTION, "Failed to decode COSE"),
+    Refusal.UNKNOWN_KEY: (codes.UNAUTHORIZED, "Security context not found"),
+    Refusal.NOT_DECRYPTED: (codes.BAD_REQUEST, "Decryption failed"),
+    Refusal.REPLAYED: (codes.UNAUTHORIZED, "Replay detected"),
+    Refusal.NO_MESSAGE: (codes.BAD_REQUEST, "The encrypted message is malformed"),
+}
 
 
 class _RefusedError(Exception):
@@ -47,20 +61,32 @@ class _RefusedError(Exception):
     `node` is the name of the node whose key id the request carries, None where it is no node's.
     """
 
-    def __init__(
-        self, code: codes.Code, text: str, node: str | None = None, key_id: bytes = b""
-    ) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
+    def __init__(self, reason: Refusal, node: str | None = None, key_id: bytes = b"") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code, self.text = _ANSWERS[reason]
         self.node = node
         self.key_id = key_id
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer before it is protected.
+
+    `is_committed` is whether the request's replay window is on the disk. Where it is not, the same
+    request could be accepted again after a crash, and its nonce be used for another answer.
+    """
+
+    answer: Answer
+    is_committed: bool
 
 
 class OscoreSite:
     """Serves the nodes whose contexts are in a mapping by key id, at each request anew.
 
     `key_used` is told of the first request that was answered under a key which supersedes others.
+    `guests` is asked about key ids that are no node's. `refused` counts requests that were not
+    authentic.
     """
 
     def __init__(
@@ -68,10 +94,14 @@ class OscoreSite:
         contexts: Mapping[bytes, NodeContext],
         handler: Handler,
         store: Store,
+        refused: Counter[Refusal],
         key_used: KeyUsed | None = None,
+        guests: Guests | None = None,
     ) -> None:
-        self._contexts = contexts
+        self.contexts = contexts
         self._key_used = key_used
+        self._guests = guests
+        self._refused = refused
         self._handler = handler
         self._store = store
         self._log = EventLog("oscore")
@@ -82,6 +112,7 @@ class OscoreSite:
         try:
             response = await self._respond(request)
         except _RefusedError as refusal:
+            self._refused[refusal.reason] += 1
             # Key ids that are no node's can be made up without end; they share one limit.
             self._log.limited(
                 (refusal.node, refusal.text),
@@ -94,7 +125,7 @@ class OscoreSite:
             if request.mtype is CON:
                 response = Message(code=refusal.code, payload=refusal.text.encode(), max_age=0)
         except oscore.ContextUnavailable:
-            self._log.limited((), "unanswered", reason="no sender sequence number is reserved")
+            self.log_unanswered()
             response = None
         if response is None:
             response = Message(code=codes.CHANGED, no_response=_SUPPRESS_ALL)
@@ -110,42 +141,45 @@ class OscoreSite:
                 await self._reserve(context)
             challenge: Message = lost.to_message()
             return challenge
+        response = await self.answer(context, _plain_request(request, inner))
+        return protect(context, response, request_id)
+
+    async def answer(self, context: NodeContext, request: Request) -> Response:
+        """Return the answer to an authentic request that the replay window has let through."""
         try:
-            answer = await self._handler(context, _plain_request(request, inner))
+            answer = await self._handler(context, request)
         except TransientError as failure:
-            # The window may not be on the disk, so after a crash the same request could be
-            # accepted again, and its nonce be used for another answer.
-            request_id.can_reuse_nonce = False
             self._log.limited(
                 (context.node.name, type(failure)),
                 "put-off",
                 node=context.node.name,
                 reason=failure,
             )
-            response = _unavailable(failure)
-        else:
-            response = Message(code=answer.code, payload=answer.payload)
-            response.opt.content_format = answer.content_format
-            if context.supersedes and self._key_used is not None:
-                await self._key_used(context)
-        protected: Message
-        protected, _ = context.protect(response, request_id)  # type: ignore[no-untyped-call]
-        return protected
+            return _unavailable(failure)
+        if context.supersedes and self._key_used is not None:
+            await self._key_used(context)
+        return Response(answer, is_committed=True)
+
+    def log_unanswered(self) -> None:
+        """Log that an answer had to be left out, as `protect` raised `ContextUnavailable`."""
+        self._log.limited((), "unanswered", reason="no sender sequence number is reserved")
 
     def _find_context(self, request: Message) -> NodeContext:
         try:
             unprotected = oscore.verify_start(request)
         except oscore.NotAProtectedMessage:
-            raise _RefusedError(codes.UNAUTHORIZED, "OSCORE is required") from None
+            raise _RefusedError(Refusal.UNPROTECTED) from None
         except (oscore.DecodeError, IndexError):
-            raise _RefusedError(codes.BAD_OPTION, "Failed to decode COSE") from None
+            raise _RefusedError(Refusal.MALFORMED) from None
         key_id = unprotected.get(oscore.COSE_KID)
         partial_iv = unprotected.get(oscore.COSE_PIV, b"")
         if key_id is None or len(partial_iv) > _PARTIAL_IV_MAX_BYTES:
-            raise _RefusedError(codes.BAD_OPTION, "Failed to decode COSE")
-        context = self._contexts.get(key_id)
+            raise _RefusedError(Refusal.MALFORMED)
+        context = self.contexts.get(key_id)
+        if context is None and self._guests is not None:
+            context = self._guests(key_id, unprotected.get(oscore.COSE_KID_CONTEXT))
         if context is None or request.code not in (codes.POST, codes.FETCH):
-            raise _RefusedError(codes.UNAUTHORIZED, "Security context not found", key_id=key_id)
+            raise _RefusedError(Refusal.UNKNOWN_KEY, key_id=key_id)
         return context
 
     async def _reserve(self, context: NodeContext) -> None:
@@ -161,6 +195,21 @@ class OscoreSite:
         context.committed(row)
 
 
+def protect(
+    context: NodeContext, response: Response, request_id: oscore.RequestIdentifiers
+) -> Message:
+    """Return the outer message of an answer; raises aiocoap's `ContextUnavailable`."""
+    if not response.is_committed:
+        request_id.can_reuse_nonce = False
+    answer = response.answer
+    message = Message(code=answer.code, payload=answer.payload)
+    message.opt.content_format = answer.content_format
+    message.opt.max_age = answer.max_age_s
+    protected: Message
+    protected, _ = context.protect(message, request_id)  # type: ignore[no-untyped-call]
+    return protected
+
+
 def _unprotect(context: NodeContext, request: Message) -> tuple[Message, oscore.RequestIdentifiers]:
     node = context.node.name
     try:
@@ -168,13 +217,13 @@ def _unprotect(context: NodeContext, request: Message) -> tuple[Message, oscore.
     except oscore.ReplayErrorWithEcho:
         raise
     except oscore.ReplayError:
-        raise _RefusedError(codes.UNAUTHORIZED, "Replay detected", node) from None
+        raise _RefusedError(Refusal.REPLAYED, node) from None
     except oscore.DecodeError:
-        raise _RefusedError(codes.BAD_OPTION, "Failed to decode COSE", node) from None
+        raise _RefusedError(Refusal.MALFORMED, node) from None
     except oscore.ProtectionInvalid:
-        raise _RefusedError(codes.BAD_REQUEST, "Decryption failed", node) from None
+        raise _RefusedError(Refusal.NOT_DECRYPTED, node) from None
     except (error.UnparsableMessage, ValueError, IndexError):
-        raise _RefusedError(codes.BAD_REQUEST, "The encrypted message is malformed", node) from None
+        raise _RefusedError(Refusal.NO_MESSAGE, node) from None
     return inner, request_id
 
 
@@ -196,13 +245,11 @@ def _plain_request(outer: Message, inner: Message) -> Request:
     )
 
 
-def _unavailable(failure: TransientError) -> Message:
+def _unavailable(failure: TransientError) -> Response:
+    payload = b"nothing was stored; keep it and send it again later"
     retry_s = _CLOCK_RETRY_S if isinstance(failure, ClockNotSetError) else _STORE_RETRY_S
-    return Message(
-        code=codes.SERVICE_UNAVAILABLE,
-        payload=b"nothing was stored; keep it and send it again later",
-        max_age=retry_s,
-    )
+    answer = Answer(codes.SERVICE_UNAVAILABLE, payload, max_age_s=retry_s)
+    return Response(answer, is_committed=False)
 
 
 def _source(request: Message) -> str:

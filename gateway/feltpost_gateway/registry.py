@@ -99,6 +99,11 @@ class Registry:
         """The classes of metrics wherever a node says nothing else."""
         return self._snapshot.classes
 
+    @property
+    def keys(self) -> tuple[NodeKey, ...]:
+        """The valid keys of all nodes, the oldest first."""
+        return self._snapshot.keys
+
     def keys_of(self, node_id: int) -> tuple[NodeKey, ...]:
         """Return a node's valid keys, the oldest first."""
         return tuple(key for key in self._snapshot.keys if key.node_id == node_id)
@@ -225,6 +230,7 @@ def _take_entry(rows: RegistryRows, entry: NodeConfig, now_ms: int) -> None:
         site=entry.site,
         setting=entry.setting,
         room=entry.room,
+        position=entry.position,
         classes=tuple(sorted(entry.classes.items())),
     )
     node_id = rows.save_node(node, DeclaredIn.FILE)

@@ -21,6 +21,11 @@ from feltpost_gateway.nodes import (
 from feltpost_gateway.publication import Publication
 from feltpost_gateway.texts import text
 
+_VALID_KEYS = (
+    "SELECT key_id, node_id, key, since_ms,"
+    " (node_id, key_id) IN (SELECT node_id, key_id FROM mail)"
+    " FROM node_keys WHERE key IS NOT NULL"
+)
 _NODE_COLUMNS = (
     "eui64, name, owner, site, setting, room, latitude, longitude, elevation_m, kit, metrics,"
     " classes, declared_in, removed"
@@ -45,12 +50,16 @@ class HistoryKind(StrEnum):
 
 @dataclass(frozen=True)
 class NodeKey:
-    """A key that is valid; `key` is the OSCORE master secret."""
+    """A key that is valid; `key` is the OSCORE master secret.
+
+    `mailed` says whether the node is to fetch it from its mailbox.
+    """
 
     key_id: bytes
     node_id: int
     key: bytes = field(repr=False)
     since_ms: int
+    mailed: bool
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,8 @@ class RegistryRows:
 
     def load(self) -> Snapshot:
         """Return what is there."""
-        keys = self._db.execute(
-            "SELECT key_id, node_id, key, since_ms FROM node_keys WHERE key IS NOT NULL"
-            " ORDER BY since_ms"
-        )
-        return replace(load_without_keys(self._db), keys=tuple(NodeKey(*row) for row in keys))
+        keys = self._db.execute(f"{_VALID_KEYS} ORDER BY since_ms")
+        return replace(load_without_keys(self._db), keys=tuple(map(_valid_key, keys)))
 
     def find(self, eui64: bytes) -> RegisteredNode | None:
         """Return the node with that address, removed or not."""
@@ -164,6 +170,18 @@ class RegistryRows:
                 )
             )
 
+    def namesake(self, node: Node) -> bytes | None:
+        """Return the address of another node of that name at that site, None where there is none.
+
+        A node that a salvage knows nothing of but its address has no name to take.
+        """
+        row = self._db.execute(
+            "SELECT eui64 FROM nodes WHERE owner = ? AND site = ? AND name = ? AND eui64 <> ?"
+            " AND NOT removed AND declared_in <> ?",
+            (node.owner, node.site, node.name, node.eui64, DeclaredIn.LOST),
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
     def remove_node(self, node_id: int) -> None:
         """Take a node off the list and its keys away; its readings stay what they are."""
         self.revoke_keys(node_id)
@@ -208,15 +226,37 @@ class RegistryRows:
 
     def keys_of(self, node_id: int) -> list[NodeKey]:
         """Return a node's valid keys, the oldest first."""
-        rows = self._db.execute(
-            "SELECT key_id, node_id, key, since_ms FROM node_keys"
-            " WHERE node_id = ? AND key IS NOT NULL ORDER BY since_ms",
-            (node_id,),
-        )
-        return [NodeKey(*row) for row in rows]
+        rows = self._db.execute(f"{_VALID_KEYS} AND node_id = ? ORDER BY since_ms", (node_id,))
+        return [_valid_key(row) for row in rows]
+
+    def mail_key(self, node_id: int, key_id: bytes) -> None:
+        """Leave a key, the node's newest, in its mailbox."""
+        self._db.execute("INSERT OR REPLACE INTO mail VALUES (?, ?)", (node_id, key_id))
+
+    def owner_of_key(self, key_id: bytes) -> tuple[bytes, bool] | None:
+        """Return the address of the node whose key has that id, and whether the key is valid."""
+        row = self._db.execute(
+            "SELECT nodes.eui64, key IS NOT NULL FROM node_keys JOIN nodes ON nodes.id = node_id"
+            " WHERE key_id = ?",
+            (key_id,),
+        ).fetchone()
+        return None if row is None else (row[0], bool(row[1]))
+
+    def had_keys(self, node_id: int) -> bool:
+        """Tell whether a node has a key, or had one that was taken away."""
+        found = self._db.execute("SELECT 1 FROM node_keys WHERE node_id = ? LIMIT 1", (node_id,))
+        return found.fetchone() is not None
+
+    def supersede_key(self, node_id: int, key_id: bytes, key: bytes, now_ms: int) -> None:
+        """Give a node a new key beside the one that it uses, of which `key_used` will rid it."""
+        # Of an earlier change that came to nothing, the key that the node uses is the oldest.
+        keys = self.keys_of(node_id)
+        self.revoke_keys(node_id, but=keys[0].key_id if keys else None)
+        self.add_key(node_id, key_id, key, now_ms)
 
     def revoke_keys(self, node_id: int, but: bytes | None = None) -> int:
-        """Take a node's keys away, all or all but one; return how many went."""
+        """Take a node's keys away, all or all but one, and its mail; return how many keys went."""
+        self._db.execute("DELETE FROM mail WHERE node_id = ?", (node_id,))
         with overwriting(self._db):
             return self._db.execute(
                 "UPDATE node_keys SET key = NULL, revision = revision + 1"
@@ -263,6 +303,11 @@ class RegistryRows:
             (node_id,),
         )
         return [HistoryEntry(at_ms, HistoryKind(kind), *rest) for at_ms, kind, *rest in rows]
+
+
+def _valid_key(row: tuple[bytes, int, bytes, int, int]) -> NodeKey:
+    key_id, node_id, key, since_ms, mailed = row
+    return NodeKey(key_id, node_id, key, since_ms, bool(mailed))
 
 
 def load_without_keys(connection: sqlite3.Connection) -> Snapshot:

@@ -18,8 +18,12 @@ from pathlib import Path
 
 from feltpost_gateway.migrations import migrate
 from feltpost_gateway.salvage_registry import FoundRegistry
+from feltpost_gateway.salvage_watch import FoundWatch
 from feltpost_gateway.sqlite_pages import MAGIC, PageReader, Row, Value
 from feltpost_gateway.transaction import MAX_NUMBER, GapReason, pack_checksum, with_checksum
+
+NOT_KEPT = ("progress beyond a backlog", "counts of deleted readings by day", "keys to be fetched")
+"""What a salvage leaves behind, for the log."""
 
 _GUESS_BYTES = 1 << 22
 _PAGE_SIZES = (1024, 4096)
@@ -36,7 +40,8 @@ class Salvaged:
     """What became of a damaged store.
 
     `moved_to` is where it is now. `packs` were saved; `readings_lost` numbers were written off as
-    gaps; `packs_dropped` were readable but no longer say which node they are of.
+    gaps; `packs_dropped` were readable but no longer say which node they are of. `events` and
+    `contacts` are how many of each were found.
     """
 
     moved_to: Path
@@ -44,6 +49,8 @@ class Salvaged:
     packs_dropped: int
     readings_lost: int
     unreadable_pages: int
+    events: int
+    contacts: int
 
 
 @dataclass
@@ -51,6 +58,7 @@ class _Found:
     """The rows of the small tables, the newest of each as far as copies can be told apart."""
 
     registry: FoundRegistry = field(default_factory=FoundRegistry)
+    watch: FoundWatch = field(default_factory=FoundWatch)
     addresses: dict[int, bytes] = field(default_factory=dict)
     journals: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
     old_journals: dict[tuple[int, int], int] = field(default_factory=dict)
@@ -109,7 +117,15 @@ def salvage(path: Path) -> Salvaged:
     complete = _beside(path, ".salvaged")
     partial.rename(complete)
     moved_to = _put_in_place(path, complete)
-    return Salvaged(moved_to, packs, dropped, lost, unreadable)
+    return Salvaged(
+        moved_to=moved_to,
+        packs=packs,
+        packs_dropped=dropped,
+        readings_lost=lost,
+        unreadable_pages=unreadable,
+        events=len(found.watch.events),
+        contacts=len(found.watch.contacts),
+    )
 
 
 def _beside(path: Path, suffix: str) -> Path:
@@ -228,7 +244,9 @@ def _take_table_row(found: _Found, rowid: int, values: tuple[Value, ...]) -> boo
         case (str(name), int(sequence)):
             found.sequences[name] = max(sequence, found.sequences.get(name, 0))
         case _:
-            return found.registry.take_table_row(rowid, values)
+            return found.registry.take_table_row(rowid, values) or found.watch.take_table_row(
+                rowid, values
+            )
     return True
 
 
@@ -238,6 +256,7 @@ def _fill(store: sqlite3.Connection, found: _Found) -> tuple[int, int]:
         # What the configuration file says of it comes back when the gateway starts.
         found.registry.add_address(node_id, eui64)
     found.registry.fill(store)
+    found.watch.fill(store, found.registry.nodes)
     dropped = store.execute(
         "DELETE FROM packs WHERE node_id NOT IN (SELECT id FROM nodes)"
     ).rowcount

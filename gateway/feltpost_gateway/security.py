@@ -10,9 +10,11 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from functools import cached_property
 
 from aiocoap import oscore
 
+from feltpost_gateway.request_cipher import RequestCipher
 from feltpost_gateway.transaction import SecurityRow, Transaction
 
 _BLOCK_NUMBERS = 64
@@ -44,7 +46,7 @@ class NodeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContext
 
     alg_aead = oscore.AES_CCM_16_64_128()
     hashfun = oscore.hashfunctions["sha256"]
-    id_context = None
+    id_context: bytes | None = None
     sender_id = b""
 
     def __init__(self, node: Speaker, key_id: bytes, key: bytes) -> None:
@@ -63,6 +65,19 @@ class NodeContext(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContext
     def node_id(self) -> int:
         """The node's row in the store."""
         return self.node.id
+
+    @cached_property
+    def cipher(self) -> RequestCipher:
+        """What decrypts ordinary requests without aiocoap."""
+        return RequestCipher(self.recipient_id, self.common_iv, self.recipient_key, self.sender_key)
+
+    def is_new(self, number: int) -> bool:
+        """Tell whether the replay window says that no request with that number was taken.
+
+        False as well where there is no window yet: that takes an Echo, which is aiocoap's affair.
+        """
+        window = self.recipient_replay_window
+        return bool(window.is_initialized() and window.is_valid(number))
 
     def is_of(self, node_id: int, key: bytes) -> bool:
         """Tell whether this is the context of that node's key."""

@@ -16,6 +16,10 @@ from feltpost_gateway.commands import Commands
 from feltpost_gateway.config import Config
 from feltpost_gateway.control import ControlServer, socket_path
 from feltpost_gateway.destinations import Destinations
+from feltpost_gateway.enrol_access import Codes
+from feltpost_gateway.enrol_commands import EnrolCommands
+from feltpost_gateway.enrol_resource import EnrolResource
+from feltpost_gateway.enrolling import Enroller
 from feltpost_gateway.errors import ConfigError, LinkError, StoreUnavailableError
 from feltpost_gateway.exposition import Figures, MetricsServer
 from feltpost_gateway.forwarder import DestinationState
@@ -25,14 +29,18 @@ from feltpost_gateway.links.base import Link
 from feltpost_gateway.links.serial import SerialLink
 from feltpost_gateway.links.udp import UdpLink
 from feltpost_gateway.logs import EventLog
+from feltpost_gateway.mailbox import Mailbox
 from feltpost_gateway.oscore_site import OscoreSite
 from feltpost_gateway.registry import Registry
+from feltpost_gateway.short_path import ShortPath
 from feltpost_gateway.space import Limits
 from feltpost_gateway.store import Store
 from feltpost_gateway.symptoms import Bounds
+from feltpost_gateway.systemd import Supervisor
 from feltpost_gateway.traffic import Traffic
 from feltpost_gateway.waiting import WaitingContext, refuse
 from feltpost_gateway.watch import Watch
+from feltpost_gateway.watchdog import Watchdog
 
 AnyLink = TypeVar("AnyLink", bound=Link)
 
@@ -59,10 +67,8 @@ class Gateway:
             ),
         )
         self._registry = Registry(self._store, clock)
-        self._control = ControlServer(
-            socket_path(config.store.path),
-            Commands(self._registry, self._store, clock, self.retry_refused).call,
-        )
+        enroller = Enroller(self._registry, clock)
+        self._codes = Codes()
         self.watch = Watch(
             self._store,
             clock,
@@ -70,14 +76,26 @@ class Gateway:
             config.all_destinations,
         )
         self.traffic = Traffic(
-            Ingest(self._store, clock, self.watch).handle,
+            Ingest(self._store, clock, self.watch, Mailbox(self._registry)).handle,
             lambda context: self.watch.heard(context.node_id, context.node.name),
         )
+        others = EnrolCommands(enroller, self._codes).by_name
+        commands = Commands(
+            self._registry,
+            self._store,
+            clock,
+            self.retry_refused,
+            {**others, "count-refused": self.traffic.read_refused},
+        )
+        self._control = ControlServer(socket_path(config.store.path), commands.call)
+        self._enrolment = EnrolResource(enroller, self.traffic.handle)
         self._metrics: MetricsServer | None = None
         self._coap: Context | None = None
+        self._short_path = ShortPath()
         self._udp: UdpLink | None = None
         self._destinations: Destinations | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_open = asyncio.Event()
 
     @property
     def udp_port(self) -> int | None:
@@ -118,7 +136,8 @@ class Gateway:
         except StoreUnavailableError as error:
             self._log.error("store-not-open", reason=error, retry_s=_STORE_RETRY_S)
             contexts = {node.key_id: WaitingContext(node) for node in self._config.nodes}
-            self._coap.serversite = OscoreSite(contexts, refuse, self._store)
+            refused = self.traffic.refused
+            self._coap.serversite = OscoreSite(contexts, refuse, self._store, refused)
             self.spawn(self._open_store_later(), "store")
         self._add_links()
         if self._config.metrics is not None:
@@ -145,12 +164,15 @@ class Gateway:
             await self._store.close()
             raise
         self.spawn(self.watch.run(), "watch")
-        self._coap.serversite = OscoreSite(
+        site = OscoreSite(
             self._registry.contexts,
-            self.traffic.handle,
+            self._enrolment.handle,
             self._store,
+            self.traffic.refused,
             self._registry.key_used,
+            self._codes.find,
         )
+        self._coap.serversite = self._short_path.site = site
         self.spawn(self._store.run(), "store")
         housekeeper = Housekeeper(self._store, self._clock, self._config.store.retention_days, ())
         destinations = Destinations(
@@ -161,6 +183,7 @@ class Gateway:
             housekeeper.set_destinations,
         )
         self._destinations = destinations
+        self._registry.on_change(destinations.tell_status)
         try:
             await destinations.apply(self._config.all_destinations)
         except StoreUnavailableError as error:
@@ -169,6 +192,7 @@ class Gateway:
         self.spawn(destinations.run(), "destinations")
         self.spawn(housekeeper.run(), "housekeeper")
         await self._control.start()
+        self._is_open.set()
 
     async def reload(self, config: Config) -> None:
         """Go on with the destinations of `config`; the rest of it holds from the next start on."""
@@ -221,17 +245,18 @@ class Gateway:
         if self._config.udp is not None:
             udp = self._config.udp
             try:
-                self._udp = self._add_link(partial(UdpLink, config=udp))
+                self._udp = self._add_link(partial(UdpLink, take=self._short_path.take, config=udp))
             except OSError as error:
                 raise LinkError(
                     f"udp {udp.bind} port {udp.port} can't be listened on: {error}. Is another"
                     " program using it?"
                 ) from error
         for serial in self._config.serial:
-            self._add_link(partial(SerialLink, config=serial))
+            self._add_link(partial(SerialLink, take=self._short_path.take, config=serial))
 
     async def stop(self) -> None:
         """Close the links, store what is under way, and close the store."""
+        self._short_path.close()
         coap, self._coap = self._coap, None
         if coap is not None and coap.request_interfaces:
             await coap.shutdown()
@@ -263,6 +288,12 @@ class Gateway:
         finally:
             stopped.cancel()
 
+    async def supervise(self, supervisor: Supervisor) -> None:
+        """Say that the gateway is ready once its store is open, and then that it stays so."""
+        await self._is_open.wait()
+        supervisor.ready()
+        await Watchdog(self._store, supervisor).run()
+
     def spawn(self, coroutine: Coroutine[None, None, None], name: str) -> None:
         """Run a part of the gateway, which ends with it."""
         self._tasks.append(asyncio.create_task(coroutine, name=name))
@@ -282,7 +313,7 @@ class Gateway:
 def _spare_collector() -> None:
     """Have the garbage collector leave alone what lives as long as the gateway.
 
-    It would look through all of that for each few hundred requests: a sixth of the time that a
+    It would look through all of that for each few hundred requests: a tenth of the time that a
     request takes (docs/performance.md).
     """
     gc.collect()
@@ -299,32 +330,40 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor()
     gateway = Gateway(config, clock)
-    await gateway.start()
+    async with supervisor.starting():
+        await gateway.start()
+    gateway.spawn(gateway.supervise(supervisor), "supervisor")
     if read_again is not None:
         reloads = asyncio.Event()
         loop.add_signal_handler(signal.SIGHUP, reloads.set)
-        gateway.spawn(_reload_on_demand(gateway, reloads, read_again), "reload")
+        gateway.spawn(_reload_on_demand(gateway, supervisor, reloads, read_again), "reload")
     _spare_collector()
     try:
         log.info("ready", nodes=gateway.nodes, udp_port=gateway.udp_port)
         await gateway.run(stop)
     finally:
+        supervisor.stopping()
         await gateway.stop()
         log.info("stopped")
 
 
 async def _reload_on_demand(
-    gateway: Gateway, wanted: asyncio.Event, read: Callable[[], Config]
+    gateway: Gateway,
+    supervisor: Supervisor,
+    wanted: asyncio.Event,
+    read: Callable[[], Config],
 ) -> None:
     log = EventLog("service")
     while True:
         await wanted.wait()
         wanted.clear()
-        try:
-            config = await asyncio.to_thread(read)
-        except ConfigError as error:
-            for line in str(error).splitlines():
-                log.error("not-reloaded", reason=line)
-        else:
-            await gateway.reload(config)
+        with supervisor.reloading():
+            try:
+                config = await asyncio.to_thread(read)
+            except ConfigError as error:
+                for line in str(error).splitlines():
+                    log.error("not-reloaded", reason=line)
+            else:
+                await gateway.reload(config)

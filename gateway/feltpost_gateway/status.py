@@ -1,7 +1,7 @@
 """How a gateway and its nodes are, read from the store."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -91,10 +91,16 @@ def _read(
     )
 
 
-def to_json(status: Status, gateway_pid: int | None) -> dict[str, Any]:
-    """Return a status in JSON values; times are ISO 8601, in UTC."""
+def to_json(
+    status: Status, gateway_pid: int | None, refused: Mapping[str, int] | None
+) -> dict[str, Any]:
+    """Return a status in JSON values; times are ISO 8601, in UTC.
+
+    `refused` counts by reason what was not taken for a node's request; None where nobody says.
+    """
     return {
         "running": gateway_pid is not None,
+        "refused_requests": refused,
         "store": {"file_bytes": status.file_bytes, "packs": status.packs},
         "events": [
             event_to_json(event, status.nodes.get(event.subject.node_id or 0))

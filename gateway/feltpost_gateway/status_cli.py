@@ -2,14 +2,19 @@
 
 import json
 import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from feltpost_gateway import control
 from feltpost_gateway.cli_common import ConfigFile, errors_shown, load
 from feltpost_gateway.completeness import NodeDay
 from feltpost_gateway.config import Config
+from feltpost_gateway.errors import FeltpostError
 from feltpost_gateway.event_texts import describe, gap_reason, local_time
 from feltpost_gateway.formats.base import iso_time
 from feltpost_gateway.operator_access import Operator
@@ -41,10 +46,22 @@ def status(
         names = tuple(destination.name for destination in loaded.all_destinations)
         found = read_status(connection, names, days, node)
     pid = find_gateway(path)
+    refused = _ask_refused(path)
     if as_json:
-        typer.echo(json.dumps(to_json(found, pid), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(to_json(found, pid, refused), ensure_ascii=False, indent=2))
     else:
-        _print_status(found, pid)
+        _print_status(found, pid, refused)
+
+
+def _ask_refused(store: Path) -> dict[str, int] | None:
+    """Ask the gateway how many requests were not a node's; None where it does not run.
+
+    And where this user may not ask it: all else that `status` shows is in the store.
+    """
+    with suppress(ConnectionError, FileNotFoundError, FeltpostError):
+        refused: dict[str, int] = control.ask(control.socket_path(store), "count-refused", {})
+        return refused
+    return None
 
 
 def destinations(
@@ -98,7 +115,7 @@ def _handle_refused(operator: Operator, retry: str | None, drop: str | None, as_
         typer.echo(str(said))
 
 
-def _print_status(status: Status, pid: int | None) -> None:
+def _print_status(status: Status, pid: int | None, refused: Mapping[str, int] | None) -> None:
     out = console()
     out.print(
         str(text("gateway: running, process {pid}", pid=pid))
@@ -115,6 +132,12 @@ def _print_status(status: Status, pid: int | None) -> None:
             )
         )
     )
+    if refused is not None and any(refused.values()):
+        counts = ", ".join(f"{count} {reason}" for reason, count in refused.items() if count)
+        out.print(
+            str(text("requests since its start that were no node's: {counts}", counts=counts)),
+            style="red",
+        )
     out.print()
     if status.events:
         table = Table(translate("since"), translate("where"), translate("what"), box=None)

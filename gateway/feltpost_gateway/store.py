@@ -6,6 +6,7 @@ the file, `space` its bounds.
 """
 
 import asyncio
+import math
 import queue
 import sqlite3
 import threading
@@ -62,12 +63,16 @@ class StoreStats:
 
 @dataclass(frozen=True)
 class _Job:
-    """`takes_room` is whether the operation is refused where the store is full."""
+    """`takes_room` is whether the operation is refused where the store is full.
+
+    `until_s`, by the monotonic clock, is how long it may wait for others to be committed with.
+    """
 
     operation: Callable[[Transaction], Any]
     future: "asyncio.Future[Any]"
     takes_room: bool
     checkpoint: bool
+    until_s: float
 
 
 class Store:
@@ -150,6 +155,7 @@ class Store:
         *,
         takes_room: bool = False,
         checkpoint: bool = False,
+        patience_s: float = 0.0,
     ) -> Result:
         """Run `operation` in a transaction and return its result once that is on the disk.
 
@@ -157,7 +163,8 @@ class Store:
         commit that they share. It is carried out even where the caller stops waiting.
         `takes_room` is for those that bring new readings: they are refused where the store is
         full. `checkpoint` puts the log into the database before this returns, which makes the file
-        shorter where pages were given back.
+        shorter where pages were given back. With `patience_s`, the operation takes part in the next
+        commit that something else needs, and in one of its own only after that time.
 
         Raises `StoreUnavailableError` where nothing of it was stored.
         """
@@ -165,7 +172,8 @@ class Store:
             raise StoreUnavailableError(f"{self._path}: the store is closed")
         future: asyncio.Future[Result] = self._loop.create_future()
         try:
-            self._jobs.put_nowait(_Job(operation, future, takes_room, checkpoint))
+            until_s = time.monotonic() + patience_s
+            self._jobs.put_nowait(_Job(operation, future, takes_room, checkpoint, until_s))
         except queue.Full:
             raise StoreUnavailableError(
                 f"{self._path}: {_QUEUE_MAX_JOBS} requests wait for the disk already"
@@ -208,18 +216,22 @@ class Store:
         self._counter = DiskCounter(self._path, page_bytes)
         waiting: deque[_Job] = deque()
         stopping = False
+        until_s = math.inf
         while waiting or not stopping:
             while len(waiting) < _BATCH_MAX_JOBS and not stopping:
+                wait_s = max(0.0, until_s - time.monotonic()) if waiting else None
                 try:
-                    job = self._jobs.get(block=not waiting)
+                    job = self._jobs.get(timeout=wait_s)
                 except queue.Empty:
                     break
                 if job is None:
                     stopping = True
                 else:
                     waiting.append(job)
+                    until_s = min(until_s, job.until_s)
             if waiting:
                 self._write_batch(waiting)
+            until_s = -math.inf if waiting else math.inf
 
     def _write_batch(self, waiting: deque[_Job]) -> None:
         """Commit as many of the waiting jobs as fit into one batch, or fail them."""

@@ -1,7 +1,7 @@
 """Watches a destination's TLS files: takes up new ones, warns before certificates end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from feltpost_gateway.clock import Clock
 from feltpost_gateway.errors import TlsFilesError
@@ -14,17 +14,20 @@ _WARN_DAYS = 30
 
 
 class TlsWatch:
-    """Calls `renew` when the files of `destination` have changed and can be used."""
+    """Calls `renew` when files of `destination` have changed and can be used."""
 
     def __init__(
-        self, destination: str, files: TlsFiles, clock: Clock, renew: Callable[[], None]
+        self,
+        destination: str,
+        files: Sequence[TlsFiles],
+        clock: Clock,
+        renew: Callable[[], None],
     ) -> None:
         self._destination = destination
-        self._files = files
         self._clock = clock
         self._renew = renew
         self._log = EventLog("forwarder")
-        self._stamps = files.stamps()
+        self._stamps = {each: each.stamps() for each in files}
         self._warned_ms: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -36,16 +39,9 @@ class TlsWatch:
     def look(self) -> None:
         """Look at the files now."""
         self.warn(self._file_expiries())
-        stamps = self._files.stamps()
-        if stamps == self._stamps:
+        changed = [self._has_changed(files) for files in self._stamps]
+        if not any(changed):
             return
-        try:
-            self._files.context()
-        except TlsFilesError as error:
-            # They may be in the middle of being replaced; what is in use goes on being used.
-            self._log.limited((), "tls-files", destination=self._destination, reason=error)
-            return
-        self._stamps = stamps
         self._warned_ms.clear()
         self._log.info("tls-files-changed", destination=self._destination)
         self._renew()
@@ -69,9 +65,28 @@ class TlsWatch:
                 days=days,
             )
 
-    def _file_expiries(self) -> list[Expiry]:
+    def _has_changed(self, files: TlsFiles) -> bool:
+        """Tell whether files that can be used are others than when they were last looked at."""
+        stamps = files.stamps()
+        if stamps == self._stamps[files]:
+            return False
         try:
-            return self._files.expiries()
-        except (OSError, ValueError) as error:
-            self._log.limited((), "tls-files", destination=self._destination, reason=error)
-            return []
+            files.context()
+        except TlsFilesError as error:
+            # They may be in the middle of being replaced; what is in use goes on being used.
+            self._log_unusable(files, error)
+            return False
+        self._stamps[files] = stamps
+        return True
+
+    def _file_expiries(self) -> list[Expiry]:
+        expiries = []
+        for files in self._stamps:
+            try:
+                expiries += files.expiries()
+            except (OSError, ValueError) as error:
+                self._log_unusable(files, error)
+        return expiries
+
+    def _log_unusable(self, files: TlsFiles, error: Exception) -> None:
+        self._log.limited((files,), "tls-files", destination=self._destination, reason=error)

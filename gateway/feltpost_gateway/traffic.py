@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 
 from aiocoap.numbers import codes
 
@@ -12,6 +13,17 @@ from feltpost_gateway.security import NodeContext
 Handler = Callable[[NodeContext, Request], Awaitable[Answer]]
 
 
+class Refusal(StrEnum):
+    """Why a request is not taken for that of a node: a short list, whoever sends what."""
+
+    UNPROTECTED = "unprotected"
+    MALFORMED = "malformed"
+    UNKNOWN_KEY = "unknown-key"
+    NOT_DECRYPTED = "not-decrypted"
+    NO_MESSAGE = "no-message"
+    REPLAYED = "replayed"
+
+
 class Traffic:
     """Hands authentic requests on to `handler`, counts them, and tells `heard` of each contact."""
 
@@ -20,6 +32,12 @@ class Traffic:
         self._heard = heard
         self.answers: Counter[str] = Counter()
         """How many answers had each code, such as `2.04`."""
+        self.refused: Counter[Refusal] = Counter()
+        """How many requests were not taken for a node's, for each reason."""
+
+    async def read_refused(self) -> dict[str, int]:
+        """Return how many requests were not taken for a node's; every reason is there."""
+        return {reason.value: self.refused[reason] for reason in Refusal}
 
     async def handle(self, context: NodeContext, request: Request) -> Answer:
         """Return the handler's answer, or raise what it raises."""

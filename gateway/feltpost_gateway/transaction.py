@@ -282,6 +282,7 @@ class Transaction:
         """
         names = tuple(destinations)
         delivered = self._delivered(names)
+        had = [self._had_by(name) for name in names]
         newest = self._db.execute(
             "SELECT received_ms FROM packs ORDER BY id DESC LIMIT 1"
         ).fetchone()
@@ -293,7 +294,7 @@ class Transaction:
         self._db.executemany("DELETE FROM packs WHERE id = ?", [(row[0],) for row in rows])
         undelivered = 0
         for pack_id, node_id, journal, first, count, refused in rows:
-            if pack_id > delivered or refused:
+            if refused or not had or not all(_is_in(ranges, pack_id) for ranges in had):
                 undelivered += count
                 self._extend_gap(node_id, journal, first, count, int(newest[0]))
         self._note_deleted([(row[1], row[2], row[3] + row[4]) for row in rows])
@@ -321,6 +322,13 @@ class Transaction:
 
     def _delivered(self, destinations: Iterable[str]) -> int:
         return min((load_cursor(self._db, name) for name in destinations), default=0)
+
+    def _had_by(self, destination: str) -> list[tuple[int, int]]:
+        """Return which ids a destination has, as (after, up to)."""
+        ahead = self._db.execute(
+            "SELECT after_id, upto_id FROM ahead WHERE destination = ?", (destination,)
+        ).fetchall()
+        return [(0, load_cursor(self._db, destination)), *ahead]
 
     def _note_deleted(self, ends: Iterable[tuple[int, int, int]]) -> None:
         """Note the (node, journal, number after the last) of packs that were deleted."""
@@ -408,6 +416,10 @@ class Transaction:
             )
             taken.append((max(gap_first, first), min(gap_end, end)))
         return taken
+
+
+def _is_in(ranges: Iterable[tuple[int, int]], pack_id: int) -> bool:
+    return any(after < pack_id <= upto for after, upto in ranges)
 
 
 def _refused_by(destinations: tuple[str, ...]) -> str:

@@ -1,6 +1,7 @@
 """Walks a lane: takes packs from the store and makes them into messages."""
 
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 from feltpost_gateway import formats
@@ -31,6 +32,11 @@ class Item:
     node: NodeDescription
     seqs: str
     message: Outgoing
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells it from all other messages of a destination."""
+        return self.pack_id, self.seqs
 
 
 class Office:
@@ -142,7 +148,7 @@ class Walk:
         self._items: deque[Item] = deque()
         self._may_have_more = True
         self.aside: list[Item] = []
-        """The messages of the pack that was left out."""
+        """What was left out: no more than one message."""
 
     @property
     def idle(self) -> bool:
@@ -153,10 +159,10 @@ class Walk:
         """Note that the store may have new packs."""
         self._may_have_more = True
 
-    async def next(self, set_aside: int | None) -> Item | None:
+    async def next(self, set_aside: Hashable | None) -> Item | None:
         """Return the next message, again until `pop`; None where more steps may be needed.
 
-        A step takes up one pack at most. Of the pack `set_aside` no message is sent.
+        A step takes up one pack at most. The message whose key is `set_aside` is left out.
         """
         if not self._items:
             await self._take_up(set_aside)
@@ -171,7 +177,7 @@ class Walk:
         """Go on to the message after the next one."""
         self._items.popleft()
 
-    async def _take_up(self, set_aside: int | None) -> None:
+    async def _take_up(self, set_aside: Hashable | None) -> None:
         if not self._packs and self._may_have_more:
             # Before the reading: what is stored during it wakes the walk again.
             self._may_have_more = False
@@ -190,7 +196,5 @@ class Walk:
             return
         items = [] if self.lane.has(pack.id) else await self._office.compose(pack)
         self.lane.begin(pack.id, len(items))
-        if pack.id == set_aside:
-            self.aside = items
-        else:
-            self._items.extend(items)
+        for item in items:
+            (self.aside if item.key == set_aside else self._items).append(item)

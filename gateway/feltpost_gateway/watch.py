@@ -38,7 +38,7 @@ from feltpost_gateway.senml import Record
 from feltpost_gateway.space import ROOM_BYTES
 from feltpost_gateway.store import Store
 from feltpost_gateway.symptoms import Bounds, Symptom, find
-from feltpost_gateway.tls import Expiry, TlsFiles
+from feltpost_gateway.tls import Expiry
 from feltpost_gateway.transaction import Outcome, Transaction
 
 _LOOK_S = 5.0
@@ -93,6 +93,7 @@ class Watch:
         self._progress: dict[str, tuple[int, int]] = {}
         self._looking = asyncio.Lock()
         self._looks = 0
+        self._looked_ms: int | None = None
         self.view: View | None = None
 
     def set_destinations(self, destinations: tuple[DestinationConfig, ...]) -> None:
@@ -193,6 +194,9 @@ class Watch:
         if now_ms is None:
             changes += self.events.wrong(clock, None)
         else:
+            if self._looked_ms is None or now_ms < self._looked_ms:
+                await self._set_back(now_ms)
+            self._looked_ms = now_ms
             if self._listening_since_ms is None:
                 self._listening_since_ms = now_ms
             changes += self.events.right(clock)
@@ -238,6 +242,25 @@ class Watch:
             packs=0 if last is None else last - first + 1,
             uncounted=last is not None and last > counted,
         )
+
+    async def _set_back(self, now_ms: int) -> None:
+        """Have nothing be later than now, where the clock was ahead and has been set right.
+
+        What happened then would hide for as long what happens now.
+        """
+        if self._listening_since_ms is not None:
+            self._listening_since_ms = min(self._listening_since_ms, now_ms)
+        self._progress = {
+            name: (progress, min(since_ms, now_ms))
+            for name, (progress, since_ms) in self._progress.items()
+        }
+        self._seen_ms = {
+            subject: min(seen_ms, now_ms) for subject, seen_ms in self._seen_ms.items()
+        }
+        self.contacts.set_back(now_ms)
+        changes = self.events.set_back(now_ms)
+        if changes:
+            await self._save(changes, [])
 
     def _forget_removed(self, view: View) -> list[Change]:
         changes = []
@@ -323,8 +346,7 @@ class Watch:
 
 def _read_expiries(destinations: Iterable[DestinationConfig]) -> list[Expiry]:
     expiries: list[Expiry] = []
-    for destination in destinations:
-        files = TlsFiles(destination.ca_file, destination.cert_file, destination.key_file)
+    for files in {files for each in destinations for files in each.all_tls_files}:
         # What can't be read stops the destination, which says so itself.
         with contextlib.suppress(OSError, ValueError):
             expiries += files.expiries()

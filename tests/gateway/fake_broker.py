@@ -71,6 +71,10 @@ class FakeBroker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    @property
+    def open_connections(self) -> int:
+        return len(self._tasks)
+
     async def hang_up(self, connection: int) -> None:
         """End a connection, and wait until the client has noticed."""
         before = len(self._tasks)

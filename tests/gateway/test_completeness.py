@@ -134,6 +134,22 @@ def test_what_was_given_up_counts_as_missing_here(store: Transaction, counted: b
     assert found.deliveries[0] == Delivery("a", 4, 4)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_what_went_ahead_of_a_backlog_was_not_given_up(store: Transaction, counted: bool) -> None:
+    for index in range(6):
+        append(store, 4 * index)
+    deliver(store, "a", 1, (2, 4), (5, 6))
+    deliver(store, "b", 4, (5, 6))
+    if counted:
+        count_packs(store)
+    eviction = store.evict(("a", "b"), 6, only_delivered=False)
+    assert (eviction.packs, eviction.undelivered) == (6, 8)
+    found = day_of(store)
+    assert (found.expected, found.arrived) == (24, 24)
+    assert found.missing == {GapReason.EVICTED: 8}
+    assert found.deliveries[0] == Delivery("a", 16, 0)
+
+
 def test_a_removed_node_takes_its_days_along(store: Transaction) -> None:
     append(store, 0)
     append(store, 0, node=2)

@@ -49,6 +49,20 @@ def refusal(directory: Path, text: str) -> list[str]:
     return str(caught.value).splitlines()
 
 
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("latitude = 56.3", "nodes[0]: latitude and longitude are given both or neither"),
+        ("elevation_m = 20", "nodes[0]: elevation_m is given without latitude and longitude"),
+        ("latitude = 91\nlongitude = 9", "nodes[0].latitude: Input should be less than or equal"),
+        ("latitude = 9\nlongitude = nan", "nodes[0].longitude: "),
+    ],
+)
+def test_places_that_are_none(tmp_path: Path, keys: str, message: str) -> None:
+    (line,) = refusal(tmp_path, GOOD + keys)
+    assert message in line
+
+
 def test_good(tmp_path: Path) -> None:
     config = load(write(tmp_path, GOOD))
     assert config.nodes[0].urn == "urn:dev:mac:020000fffe000001"

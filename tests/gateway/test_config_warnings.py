@@ -61,6 +61,8 @@ def test_destinations(tmp_path: Path) -> None:
 def test_positions_come_from_the_registry(run: Run, tmp_path: Path) -> None:
     config = make_config(tmp_path, destinations=[{**FINE, "format": "ngsi-ld"}])
     assert keys(config) == ["destinations[0].format"] * 2
+    placed = config.nodes[0].model_copy(update={"latitude": 56.3, "longitude": 9.9})
+    assert len(keys(config.model_copy(update={"nodes": (placed, config.nodes[1])}))) == 1
 
     async def scenario() -> None:
         async with running(config) as gateway:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import grp
-import hashlib
 import json
 import os
 import socket
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 from tests.gateway.conftest import make_config, running
 from tests.support.authority import Authority
-from tests.support.broker import Broker, free_port
+from tests.support.broker import Broker, free_port, password_line
 from typer.testing import CliRunner
 
 from feltpost_gateway import doctor
@@ -198,8 +196,7 @@ def secure_broker(directory: Path, authority: Authority, end: datetime) -> Broke
     directory.mkdir()
     cert, key = authority.issue(directory, "localhost", end)
     passwords = directory / "passwords"
-    # "right", as mosquitto_passwd makes it.
-    passwords.write_text("feltpost:" + password_hash("right") + "\n")
+    passwords.write_text(password_line("feltpost", "right"))
     broker = Broker(directory)
     config = directory / "mosquitto.conf"
     config.write_text(
@@ -207,13 +204,6 @@ def secure_broker(directory: Path, authority: Authority, end: datetime) -> Broke
         + f"certfile {cert}\nkeyfile {key}\npassword_file {passwords}\n"
     )
     return broker
-
-
-def password_hash(password: str) -> str:
-    salt = bytes(12)
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    encoded = [base64.b64encode(part).decode() for part in (salt, digest)]
-    return f"$7$101${encoded[0]}${encoded[1]}"
 
 
 def test_tls_and_credentials(tmp_path: Path) -> None:

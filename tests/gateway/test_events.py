@@ -282,6 +282,85 @@ def test_the_gateways_own_clock(run: Run, tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_in_1970_nothing_is_learnt_of_times(run: Run, tmp_path: Path) -> None:
+    """What does not need the gateway's clock is said all the same."""
+    config = make_config(tmp_path, broker={"host": "127.0.0.1", "port": free_port()})
+    clock = FixedClock(1000, known=False)
+
+    async def scenario() -> None:
+        async with running(config, clock) as gateway:
+            sender = Sender(gateway)
+            await sender.say(reading("batteryVoltage", 3.2, START_MS - MINUTE_MS, "V"))
+            for _ in range(2):
+                await gateway.watch.look()
+                clock.value_ms += HOUR_MS
+            not_set = (EventKind.CLOCK_NOT_SET, "", None, "")
+            low = (EventKind.BATTERY_LOW, "", START_MS - MINUTE_MS, "3.2 V")
+            assert stored(config.store.path) == [not_set, low]
+            assert gateway.watch.contacts.take_unsaved() == []
+            clock.value_ms, clock.known = START_MS, True
+            await gateway.watch.look()
+            assert stored(config.store.path) == [low]
+            for _ in range(3):
+                await sender.say(reading("co2", 500, clock.value_ms))
+                clock.value_ms += MINUTE_MS
+            clock.value_ms += 5 * MINUTE_MS
+            await gateway.watch.look()
+            silent = (EventKind.SILENT, "", START_MS + 2 * MINUTE_MS, "60")
+            assert stored(config.store.path) == [low, silent]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_clock_that_was_a_year_ahead(run: Run, tmp_path: Path, restarted: bool) -> None:
+    """Once it is right, nothing that happened in that year to come hides what happens now."""
+    broker = {"host": "127.0.0.1", "port": free_port()}
+    config = make_config(tmp_path, broker=broker)
+    clock = FixedClock(START_MS + 365 * 24 * HOUR_MS)
+
+    fault = (EventKind.SENSOR_FAULT, "scd41", START_MS)
+
+    def said() -> set[Any]:
+        return {event[:3] for event in stored(config.store.path)}
+
+    async def ahead(gateway: Gateway) -> int:
+        sender = Sender(gateway)
+        await sender.say(reading("sensorFault.scd41", 1, clock.value_ms))
+        for _ in range(3):
+            await sender.say(reading("batteryVoltage", 3.5, clock.value_ms, "V"))
+            clock.value_ms += 3 * MINUTE_MS
+        await gateway.watch.look()
+        clock.value_ms = START_MS
+        return sender.seq
+
+    async def mended(gateway: Gateway, seq: int) -> None:
+        await gateway.watch.look()
+        clock.value_ms += 9 * MINUTE_MS
+        await gateway.watch.look()
+        assert said() == {fault}
+        clock.value_ms += MINUTE_MS
+        await gateway.watch.look()
+        silent = (EventKind.SILENT, "", START_MS)
+        stuck = (EventKind.DESTINATION_STUCK, "mqtt", START_MS)
+        assert said() == {fault, silent, stuck}
+        await Sender(gateway, 100, seq).say(reading("batteryVoltage", 3.2, START_MS, "V"))
+        await gateway.watch.look()
+        low = (EventKind.BATTERY_LOW, "", START_MS)
+        assert said() == {fault, low, stuck}
+
+    async def scenario() -> None:
+        async with running(config, clock) as gateway:
+            seq = await ahead(gateway)
+            if not restarted:
+                await mended(gateway, seq)
+        if restarted:
+            async with running(config, clock) as gateway:
+                await mended(gateway, seq)
+
+    run(scenario())
+
+
 def test_a_destination_that_takes_nothing(run: Run, tmp_path: Path) -> None:
     broker = {"host": "127.0.0.1", "port": free_port()}
     config = make_config(tmp_path, broker=broker)

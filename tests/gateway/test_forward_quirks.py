@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cbor2
 import pytest
 from tests.gateway.fake_broker import (
     CLOSE,
@@ -18,15 +20,17 @@ from tests.gateway.fake_broker import (
     Published,
     add_packs,
     destination,
+    eui64,
     forwarding,
     until,
 )
+from tests.support.node import BASE_TIME_S
 
 from feltpost_gateway import backoff, forwarder, mqtt, suspects
 from feltpost_gateway.delivery import load_position, read_dead_letters
 from feltpost_gateway.destinations import Destinations
 from feltpost_gateway.store import Store
-from feltpost_gateway.transaction import Transaction
+from feltpost_gateway.transaction import NodeRow, Pack, Transaction
 
 Run = Callable[[Any], None]
 
@@ -203,6 +207,48 @@ def test_a_message_that_is_too_large_for_a_broker_that_did_not_say_so(
     broker = FakeBroker(lambda m: DISCONNECT + 0x95 if b'"v":3,' in m.payload else 0)
     (letter,) = scenario(run, tmp_path, broker, 12, refused=1)
     assert letter.pack_id == 4
+
+
+def add_samples(transaction: Transaction, packs: int) -> None:
+    """Packs of three samples each, with the values 0 to 2, 10 to 12 and so on."""
+    node_id = transaction.register_node(NodeRow(eui64(1), "node-1", "favrskov", "skole"))
+    for index in range(packs):
+        records: list[dict[int, Any]] = [
+            {0: "c", 2: 10 * index + sample, 6: BASE_TIME_S + sample} for sample in range(3)
+        ]
+        body = cbor2.dumps(records)
+        transaction.append(Pack(node_id, 0, None, len(records), BASE_TIME_S * 1000, body))
+
+
+@pytest.mark.parametrize("sample", range(3))
+@pytest.mark.parametrize("version", [4, 5])
+def test_one_message_of_a_pack_that_the_broker_hangs_up_on(
+    run: Run, tmp_path: Path, version: int, sample: int
+) -> None:
+    """The others of its pack, before it and after it, get through."""
+
+    def value_of(payload: bytes) -> int | None:
+        value: int | None = json.loads(payload).get("co2")
+        return value
+
+    broker = FakeBroker(
+        lambda message: CLOSE if value_of(message.payload) == 10 + sample else 0, version
+    )
+
+    async def go() -> None:
+        await broker.start()
+        protocol = "5" if version == 5 else "3.1.1"
+        config = destination(broker.port, protocol=protocol, format="os2iot", window=4)
+        async with forwarding(tmp_path, config) as (store, destinations):
+            await store.write(partial(add_samples, packs=4))
+            await until_settled(store, destinations, 4, refused=1)
+            (letter,) = await dead_letters(store)
+            assert (letter.pack_id, letter.seqs) == (2, str(3 + sample))
+        await broker.stop()
+
+    run(go())
+    taken = {value_of(payload) for payload in broker.acknowledged} - {None}
+    assert taken == {10 * pack + each for pack in range(4) for each in range(3)} - {10 + sample}
 
 
 @pytest.mark.parametrize("code", [0x93, 0x96, 0x97])

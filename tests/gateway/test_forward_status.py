@@ -14,6 +14,7 @@ import pytest
 from tests.gateway.conftest import FixedClock, make_config, make_node, running
 from tests.gateway.fake_broker import FakeBroker, add_packs, destination, eui64, forwarding, until
 from tests.gateway.listener import Heard, Listener
+from tests.gateway.operators import operate_beside
 from tests.support.broker import Broker
 
 from feltpost_gateway import forwarder
@@ -126,6 +127,52 @@ def test_what_a_reading_tells_is_on_the_status_topic(
                     and ("battery-low", "favrskov/skole/node-01") in kinds(messages[-1])
                 ),
             )
+            node.close()
+        listener.close()
+
+    run(scenario())
+
+
+def test_a_node_that_is_moved_leaves_its_old_owners_topic(
+    run: Run, tmp_path: Path, broker: Broker
+) -> None:
+    """What is retained there is made anew for both, though nothing has happened to the node."""
+    config = make_config(
+        tmp_path,
+        destinations=[
+            {
+                "name": owner,
+                "host": "127.0.0.1",
+                "port": broker.port,
+                "status_topic": "{destination}",
+                "filter": {"owners": [owner]},
+            }
+            for owner in ("favrskov", "randers")
+        ],
+    )
+
+    async def scenario() -> None:
+        listener = await asyncio.to_thread(Listener, broker.port)
+
+        async def until_said(owner: str, events: list[tuple[str, str]]) -> None:
+            def is_last(heard: list[Heard]) -> bool:
+                messages = said(heard, owner)
+                return bool(messages) and kinds(messages[-1]) == events
+
+            await asyncio.to_thread(listener.wait, is_last)
+
+        async with running(config, FixedClock()) as gateway:
+            node = make_node(gateway)
+            record = {0: "batteryVoltage", 1: "V", 2: 3.25, 6: START_MS / 1000}
+            await node.put(7, 0, cbor2.dumps([record]))
+            await until_said("favrskov", [("battery-low", "favrskov/skole/node-01")])
+            await operate_beside(tmp_path, "nodes", "edit", "node-01", "--set", "owner=randers")
+            await until_said("favrskov", [])
+            await until_said("randers", [("battery-low", "randers/skole/node-01")])
+            late = await asyncio.to_thread(Listener, broker.port)
+            await asyncio.to_thread(late.wait, lambda heard: len(heard) == 2)
+            assert kinds(said(late.heard, "favrskov")[0]) == []
+            late.close()
             node.close()
         listener.close()
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +15,7 @@ import pytest
 from tests.gateway.certificates import Authority
 from tests.gateway.fake_broker import add_packs, destination, eui64, forwarding, until
 from tests.gateway.listener import Listener
-from tests.support.broker import Broker, free_port
+from tests.support.broker import Broker, free_port, password_line
 
 from feltpost_gateway import backoff, tls_watch
 from feltpost_gateway.clock import SystemClock
@@ -145,7 +142,7 @@ def test_certificates_are_warned_of_in_time(
     authority = Authority(tmp_path, "authority")
     files = TlsFiles(authority.file, *authority.issue("gateway", days=100))
     clock = LaterClock()
-    watch = TlsWatch("d", files, clock, lambda: None)
+    watch = TlsWatch("d", [files], clock, lambda: None)
     for days, event in (
         (0, None),
         (69, None),
@@ -175,13 +172,6 @@ def test_the_brokers_certificate_is_warned_of(
 
     run(scenario())
     assert 'certificate="the certificate of broker 127.0.0.1:' in caplog.text
-
-
-def password_line(name: str, password: str) -> str:
-    """A line of mosquitto's password file: PBKDF2 with SHA-512."""
-    salt = os.urandom(12)
-    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 101)
-    return f"{name}:$7$101${base64.b64encode(salt).decode()}${base64.b64encode(digest).decode()}\n"
 
 
 def test_each_node_with_its_own_account(
@@ -238,3 +228,75 @@ def test_each_node_with_its_own_account(
     assert eui64(4).hex() not in caplog.text
     for secret in ("wrong", "=one", "=two"):
         assert secret not in caplog.text
+
+
+def test_each_node_with_its_own_certificate(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on OS2iot's port 8884: the certificate says which device it is, and nothing else does."""
+    monkeypatch.setattr(tls_watch, "_LOOK_S", 0.05)
+    authority = Authority(tmp_path, "authority")
+    rights = tmp_path / "rights"
+    rights.write_text(
+        "topic read #\nuser dev-1\ntopic write devices/1/1/dev-1\n"
+        "user dev-2\ntopic write devices/1/1/dev-2\n"
+        "user dev-3\ntopic write devices/1/1/dev-3\n"
+    )
+    pairs = [authority.issue(name) for name in ("dev-1", "dev-2")]
+    # Node 3 has the certificate of another device, node 4 one that is not there yet.
+    pairs += [pairs[0], (tmp_path / "dev-3.pem", tmp_path / "dev-3.key")]
+    accounts = [
+        {"node": f"node-{number}", "device": device, "cert_file": pair[0], "key_file": pair[1]}
+        for number, device, pair in zip(
+            range(1, 5), ("dev-1", "dev-2", "dev-2", "dev-3"), pairs, strict=True
+        )
+    ]
+    identity = f"use_identity_as_username true\nacl_file {rights}"
+
+    async def scenario() -> None:
+        with tls_broker(tmp_path, authority, identity) as (port, plain):
+            listener = await asyncio.to_thread(Listener, plain)
+            config = destination(
+                port,
+                tls=True,
+                ca_file=authority.file,
+                accounts=accounts,
+                topic="devices/1/1/{device}",
+                client_id="feltpost-{eui64}",
+                format="os2iot",
+            )
+            async with forwarding(tmp_path, config, clock=SystemClock()) as (store, destinations):
+                await store.write(partial(add_packs, nodes=4, packs=8))
+                await until(lambda: destinations.states()[0].position.cursor >= 8)
+                letters = await store.read(lambda reader: read_dead_letters(reader, "d", 100))
+                assert [letter.pack_id for letter in letters] == [3, 4, 7, 8]
+                assert "Not authorized" in letters[0].reason
+                assert f"as {tmp_path}/dev-3.pem" in letters[1].reason
+                assert set(listener.topics()) == {"devices/1/1/dev-1", "devices/1/1/dev-2"}
+                authority.issue("dev-3")
+                await until(lambda: "tls-files-changed" in caplog.text)
+                await store.write(partial(add_packs, nodes=4, packs=4))
+                await asyncio.to_thread(
+                    listener.wait, lambda _: "devices/1/1/dev-3" in listener.topics()
+                )
+            listener.close()
+
+    caplog.set_level(logging.INFO)
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"username": "u"}, "password or password_file is missing"),
+        ({"cert_file": "c"}, "both or neither"),
+        ({"password": "p"}, "username is missing"),
+        ({"password": "p", "cert_file": "c", "key_file": "k"}, "username is missing"),
+        ({}, "username is missing, or cert_file"),
+        ({"cert_file": "c", "key_file": "k"}, "an account has a cert_file but tls is not true"),
+    ],
+)
+def test_accounts_that_prove_nothing(keys: dict[str, str], message: str) -> None:
+    account = {"node": "n", "device": "d", **keys}
+    with pytest.raises(ValueError, match=message):
+        destination(1, accounts=[account], client_id="{device}")

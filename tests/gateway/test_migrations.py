@@ -70,6 +70,22 @@ DATA[4] = (
         INSERT INTO node_history VALUES (1, 1, 1000, 'serviced', NULL, NULL, NULL, 'new battery');
     """
 )
+DATA[5] = (
+    DATA[4]
+    + """
+        INSERT INTO events
+        VALUES ('silent', 1, '', 1000, '600'), ('store-full', NULL, '', 2000, '');
+        INSERT INTO contacts VALUES (1, 1000, 600000);
+        UPDATE counted SET pack_id = 9;
+        INSERT INTO days VALUES ('1970-01-01', 1, 28, 0, 3, 9);
+    """
+)
+DATA[6] = (
+    DATA[5]
+    + """
+        INSERT INTO mail VALUES (1, x'01');
+    """
+)
 
 
 def make_old(path: Path, version: int) -> list[tuple[Any, ...]]:
@@ -90,22 +106,28 @@ def make_old(path: Path, version: int) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT * FROM packs").fetchall()
 
 
-def destinations_of(path: Path) -> list[list[tuple[Any, ...]]]:
-    """What the tables of version 3 hold."""
+# The tables that a version has brought and that no later one has changed.
+BROUGHT = {
+    3: ("ahead", "begun", "dead_letters"),
+    4: ("node_keys", "owners", "metric_classes", "node_history"),
+    5: ("events", "contacts", "days", "counted"),
+    6: ("mail",),
+}
+
+
+def content_of(path: Path, tables: tuple[str, ...]) -> list[list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(path)) as reader:
-        return [
-            reader.execute(f"SELECT * FROM {table}").fetchall()
-            for table in ("ahead", "begun", "dead_letters")
-        ]
+        return [reader.execute(f"SELECT * FROM {table}").fetchall() for table in tables]
 
 
-def test_where_destinations_are_is_kept(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", BROUGHT)
+def test_what_a_version_has_brought_is_kept(run: Run, tmp_path: Path, version: int) -> None:
     path = tmp_path / "s.db"
-    make_old(path, 3)
-    before = destinations_of(path)
+    make_old(path, version)
+    before = content_of(path, BROUGHT[version])
     assert all(before)
     run(reopen(path))
-    assert destinations_of(path) == before
+    assert content_of(path, BROUGHT[version]) == before
 
 
 def check_new(path: Path, packs: list[tuple[Any, ...]]) -> None:

@@ -21,11 +21,14 @@ from tests.gateway.operators import (
     listed,
     operate,
     operate_beside,
+    write_config,
     write_key,
 )
 from tests.support.node import Node, NodeKeys, pack
 
+from feltpost_gateway.config import load
 from feltpost_gateway.control import socket_path
+from feltpost_gateway.formats.base import Position
 from feltpost_gateway.service import Gateway
 
 Run = Callable[[Any], None]
@@ -195,6 +198,28 @@ def test_the_file_is_followed_until_an_operator_changes_the_node(
     run(scenario())
     assert "file-entry-passed-over node=node-01" in caplog.text
     assert "node-removed node=node-02" in caplog.text
+
+
+def test_a_node_of_the_file_has_its_place_from_there(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.toml"
+
+    async def place(lines: str) -> Position | None:
+        write_config(
+            tmp_path,
+            '[[nodes]]\nname = "gym"\nowner = "favrskov"\nsite = "skole"\n'
+            f'mac = "02:00:00:00:00:01"\nkey_id = "01"\nkey = "{KEY.hex()}"\n{lines}',
+        )
+        async with running(load(file)) as gateway:
+            (row,) = gateway._registry.nodes
+            return row.node.position
+
+    async def scenario() -> None:
+        south_west = "latitude = -33.5\nlongitude = -70\n"
+        assert await place(f"{south_west}elevation_m = 520.5") == Position(-33.5, -70, 520.5)
+        assert await place(south_west) == Position(-33.5, -70)
+        assert await place("") is None
+
+    run(scenario())
 
 
 def test_keys_are_shown_nowhere(run: Run, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.gateway.conftest import make_config, make_node, running
 from tests.support.node import pack
 
 from feltpost_gateway import salvage
+from feltpost_gateway.contacts import Contact, save_contacts
 from feltpost_gateway.delivery import DeadLetter, note_refused
 from feltpost_gateway.errors import StoreError
 from feltpost_gateway.migrations import PAGE_BYTES, SCHEMA_VERSION
@@ -57,6 +58,19 @@ def fill(transaction: Transaction) -> None:
     note_refused(transaction.connection, DeadLetter("mqtt", 20, "24-26", "a/b", "too large", 5))
     transaction.prune(("mqtt",), 1010, 100)
     transaction.save_report(Report(ids[1], 3, 1000, b"\xa1\x00\x61x"))
+    transaction.connection.executemany(
+        "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+        [
+            ("store-full", None, "", 7000, ""),
+            ("clock-not-set", None, "", None, ""),
+            ("sensor-fault", ids[0], "scd41", 8000, "1"),
+            ("sensor-fault", ids[0], "sht4x", 8000, "1"),
+            ("silent", ids[2], "", 9000, "600"),
+        ],
+    )
+    save_contacts(
+        transaction.connection, [Contact(ids[0], 9500, 60_000), Contact(ids[2], 9000, None)]
+    )
 
 
 def log_of(path: Path) -> Path:
@@ -101,6 +115,8 @@ def read_all(path: Path) -> dict[str, list[Any]]:
                 "cursors",
                 "dead_letters",
                 "reports",
+                "events",
+                "contacts",
             )
         }
 
@@ -138,7 +154,7 @@ async def reopen(path: Path) -> None:
 
 
 def test_everything_comes_back_from_a_store_without_its_first_page(
-    run: Run, tmp_path: Path
+    run: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "s.db"
 
@@ -155,6 +171,9 @@ def test_everything_comes_back_from_a_store_without_its_first_page(
             assert [row for row in after[table] if row in rows] == rows
             assert not extra or (table == "packs" and all(row[0] <= 30 for row in extra))
         assert path.with_name("s.db.damaged-1").read_bytes() == damaged, "moved, not changed"
+        (said,) = [record for record in caplog.records if "salvaged " in record.getMessage()]
+        assert said.levelname == "ERROR"
+        assert "events=5 contacts=2 not_kept=" in said.getMessage()
 
     run(scenario())
 

@@ -14,13 +14,15 @@ from typing import Any
 import cbor2
 import pytest
 from tests.gateway.conftest import KEYS, make_node, running
+from tests.gateway.test_exposition import fetch
 from tests.support.broker import Broker, Subscriber, free_port
-from tests.support.node import BASE_TIME_S, pack
+from tests.support.node import BASE_TIME_S, Node, NodeKeys, pack
 from typer.testing import CliRunner
 
 from feltpost_gateway import config as configuration
 from feltpost_gateway import store_view
 from feltpost_gateway.cli import app
+from feltpost_gateway.traffic import Refusal
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -116,6 +118,35 @@ def test_status_says_what_is_wrong_and_how_complete(run: Run, config_file: Path)
     assert status["store"]["packs"] == 2
 
 
+def test_requests_that_are_no_nodes_are_counted(run: Run, config_file: Path) -> None:
+    text = config_file.read_text()
+    config_file.write_text(f"{text}\n[metrics]\nport = 0\n")
+
+    async def scenario() -> None:
+        async with running(configuration.load(config_file)) as gateway:
+            for key_id in range(0x40, 0x60):
+                stranger = Node(gateway.udp_port or 0, NodeKeys(bytes((key_id,)), bytes(16)))
+                await stranger.put(1, 0, pack(1))
+                stranger.close()
+            found = await asyncio.to_thread(ask, "status", config_file)
+            assert found["refused_requests"] == dict.fromkeys(Refusal, 0) | {
+                Refusal.UNKNOWN_KEY: 32
+            }
+            output = (await asyncio.to_thread(invoke, "status", config_file)).output
+            assert "no node's: 32 unknown-key\n" in output
+            figures = {
+                name: value
+                for name, value in (await fetch(gateway.metrics_port)).items()
+                if name.startswith("feltpost_refused_requests_total")
+            }
+        # Whoever sends what, no more labels come of it.
+        assert len(figures) == len(Refusal)
+        assert figures['feltpost_refused_requests_total{reason="unknown-key"}'] == 32
+
+    run(scenario())
+    assert ask("status", config_file)["refused_requests"] is None
+
+
 def test_the_table_is_plain_text_in_the_readers_language(run: Run, config_file: Path) -> None:
     run(fill(config_file))
     output = invoke("status", config_file).output
@@ -159,9 +190,10 @@ def test_what_was_refused_is_sent_again_or_given_up(run: Run, config_file: Path)
     """Without a gateway that runs."""
     run(fill(config_file))
     refuse_first_pack(config_file)
-    unknown = invoke("destinations", config_file, "--retry", "mqt")
-    assert unknown.exit_code == 1
-    assert "there is no destination mqt" in unknown.output
+    for what in ("--retry", "--drop"):
+        unknown = invoke("destinations", config_file, what, "mqt")
+        assert unknown.exit_code == 1
+        assert "there is no destination mqt; there are: mqtt" in unknown.output
     assert ask("destinations", config_file)[0]["waiting_packs"] == 0
     assert ask("destinations", config_file, "--retry", "mqtt") == {"retried": 1}
     (found,) = ask("destinations", config_file)
