@@ -17,6 +17,7 @@ import cbor2
 from feltpost_gateway.cborshape import check_shape
 from feltpost_gateway.errors import PackError
 from feltpost_gateway.nodes import (
+    NODE_COLUMNS,
     FieldFault,
     FieldsError,
     OperatorError,
@@ -27,19 +28,7 @@ from feltpost_gateway.nodes import (
 )
 from feltpost_gateway.texts import Text, text
 
-COLUMNS = (
-    "mac",
-    "name",
-    "owner",
-    "site",
-    "setting",
-    "room",
-    "latitude",
-    "longitude",
-    "elevation_m",
-    "kit",
-    "metrics",
-)
+COLUMNS = tuple(column for column in NODE_COLUMNS if column != "classes")
 """The columns of the registry that an enrolment has. Who may see readings is not among them."""
 
 MAX_BYTES = 960
