@@ -20,9 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("booted")
-    left_out = [item for item in items if item.path.is_relative_to(_BOOTED) != wanted]
+    kept, left_out = [], []
+    for item in items:
+        (kept if item.path.is_relative_to(_BOOTED) == wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    items[:] = kept
 
 
 @pytest.fixture(scope="session")

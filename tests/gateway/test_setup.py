@@ -71,6 +71,16 @@ def files_in(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir()) if directory.exists() else []
 
 
+def test_the_packages_own_configuration_takes_three_lines() -> None:
+    packaged = Path(__file__).parents[2] / "gateway" / "debian" / "gateway.toml"
+    loaded = load(packaged)
+    assert loaded.store.path == first_run.STORE
+    assert loaded.broker is not None and loaded.broker.tls
+    assert loaded.broker.password_file == Path("/etc/credstore") / first_run.CREDENTIAL
+    steps = [line for line in packaged.read_text().splitlines() if line[2:4] in ("1.", "2.", "3.")]
+    assert len(steps) == 3
+
+
 def test_with_options(guarded: Broker, computer: Path) -> None:
     done = set_up(computer, *options_of(guarded, computer))
     assert done.exit_code == 0, done.output
@@ -109,6 +119,21 @@ def test_a_name_that_can_not_be(guarded: Broker, computer: Path) -> None:
     assert done.exit_code == 2
     assert "broker.client_id" in done.output
     assert not files_in(computer / "etc")
+
+
+def test_the_authority_goes_where_the_service_can_read_it(computer: Path) -> None:
+    home = computer / "home"
+    home.mkdir(mode=0o700)
+    (home / "ca.pem").write_text("certificate")
+    answers = first_run.Answers(
+        "aarhus", "skole-x", "localhost", None, True, home / "ca.pem", None, None
+    )
+    path = computer / "etc" / "gateway.toml"
+    first_run.save(answers, path)
+    kept = path.with_name(first_run.CA_FILE)
+    assert kept.read_text() == "certificate" and kept.stat().st_mode & 0o777 == 0o644
+    broker = load(path).broker
+    assert broker is not None and broker.ca_file == kept
 
 
 def test_what_was_there_is_kept(guarded: Broker, computer: Path) -> None:

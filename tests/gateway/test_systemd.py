@@ -10,8 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,16 @@ class Systemd:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[Store]:
+    store = Store(directory / "feltpost.db")
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
 
 
 @pytest.fixture
@@ -113,10 +123,8 @@ def test_another_process_is_watched() -> None:
 
 def test_a_probe_is_a_commit_that_reaches_the_disk(tmp_path: Path) -> None:
     async def run() -> None:
-        store = Store(tmp_path / "feltpost.db")
-        await store.open()
-        watchdog = Watchdog(store, Supervisor({}))
-        try:
+        async with opened(tmp_path) as store:
+            watchdog = Watchdog(store, Supervisor({}))
             await watchdog.probe()
             before = store.commits
             await watchdog.probe()
@@ -126,8 +134,6 @@ def test_a_probe_is_a_commit_that_reaches_the_disk(tmp_path: Path) -> None:
                 with pytest.raises(StoreUnavailableError):
                     await watchdog.probe()
             await watchdog.probe()
-        finally:
-            await store.close()
 
     asyncio.run(run())
 
@@ -136,10 +142,8 @@ def test_no_sign_of_life_while_the_disk_takes_nothing(
     tmp_path: Path, systemd: Systemd, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def run() -> None:
-        store = Store(tmp_path / "feltpost.db")
-        await store.open()
         supervisor = Supervisor(systemd.environment | {"WATCHDOG_USEC": "30000"})
-        try:
+        async with opened(tmp_path) as store:
             with failing_writes() as writes:
                 writes.fail_from, writes.error_number = 0, errno.EIO
                 task = asyncio.create_task(Watchdog(store, supervisor).run())
@@ -149,8 +153,6 @@ def test_no_sign_of_life_while_the_disk_takes_nothing(
                 assert systemd.is_silent()
             assert await asyncio.to_thread(systemd.next) == {"WATCHDOG": "1"}
             task.cancel()
-        finally:
-            await store.close()
 
     asyncio.run(run())
 
@@ -160,16 +162,12 @@ def test_a_commit_of_others_spares_a_probe(tmp_path: Path) -> None:
         transaction.connection.execute("CREATE TABLE noted (what)")
 
     async def run() -> None:
-        store = Store(tmp_path / "feltpost.db")
-        await store.open()
-        watchdog = Watchdog(store, Supervisor({}))
-        try:
+        async with opened(tmp_path) as store:
+            watchdog = Watchdog(store, Supervisor({}))
             await watchdog.probe()
             await store.write(note)
             before = store.commits
             await watchdog.probe()
             assert store.commits == before
-        finally:
-            await store.close()
 
     asyncio.run(run())

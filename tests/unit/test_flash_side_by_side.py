@@ -34,14 +34,19 @@ def order(tmp_path):
 
 
 class Usb:
-    """Stands for what is plugged in, which no test can do: a step is what is there at a look."""
+    """Stands for what is plugged in, which no test can do.
+
+    Each step is after how many boards that are done it begins, and which ports are there then.
+    """
 
     def __init__(self, *steps):
         self.steps = list(steps)
+        self.done = []
 
     def plugged_in(self):
-        present = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
-        return [Port(f"/dev/ttyUSB{number}") for number in present]
+        if len(self.steps) > 1 and len(self.done) >= self.steps[1][0]:
+            self.steps.pop(0)
+        return [Port(f"/dev/ttyUSB{number}") for number in self.steps[0][1]]
 
 
 def fake_job(macs, failing=()):
@@ -73,7 +78,7 @@ def flash(mocker, order, listed, usb, job):
     mocker.patch.object(side_by_side, "Job", job)
     mocker.patch.object(side_by_side, "_LOOK_S", 0.001)
     mocker.patch.object(side_by_side, "_SETTLE_S", 0.0)
-    done = []
+    done = usb.done
 
     async def run():
         view = mocker.Mock(spec=Lines)
@@ -95,7 +100,7 @@ def test_boards_are_taken_as_they_come_until_the_list_is_done(mocker, order, lis
         ("/dev/ttyUSB1", 1): "02:00:00:00:00:02",
         ("/dev/ttyUSB0", 2): "02:00:00:00:00:03",
     }
-    usb = Usb([], [0], [0], [0, 1], [0, 1], [1], [1], [0, 1])
+    usb = Usb((0, []), (0, [0]), (0, [0, 1]), (2, [1]), (2, [0, 1]))
     taken = flash(mocker, order, listed, usb, fake_job(macs))
     assert sorted(name for name, _ in taken) == ["lokale-1", "lokale-2", "lokale-3"]
     assert sorted(port for _, port in taken) == ["/dev/ttyUSB0", "/dev/ttyUSB0", "/dev/ttyUSB1"]
@@ -105,7 +110,7 @@ def test_boards_are_taken_as_they_come_until_the_list_is_done(mocker, order, lis
 def test_one_that_failed_is_taken_again_when_it_comes_again(mocker, order, listed):
     macs = {(f"/dev/ttyUSB{n}", 1): f"02:00:00:00:00:0{n}" for n in (1, 2, 3)}
     macs["/dev/ttyUSB2", 2] = "02:00:00:00:00:02"
-    usb = Usb([], [1, 2, 3], [1, 2, 3], [1, 3], [1, 2, 3])
+    usb = Usb((0, []), (0, [1, 2, 3]), (3, [1, 3]), (3, [1, 2, 3]))
     taken = flash(mocker, order, listed, usb, fake_job(macs, failing={"/dev/ttyUSB2"}))
     assert [port for _, port in taken].count("/dev/ttyUSB2") == 2
     assert len({name for name, _ in taken}) == 3

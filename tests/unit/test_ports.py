@@ -85,7 +85,7 @@ def test_a_port_is_named_by_path_or_serial_number(plugged, terminal, tmp_path):
 
 
 def test_who_holds_a_port_is_named(terminal):
-    hold = "import sys; port = open(sys.argv[1], 'rb', 0); print(); sys.stdin.read()"
+    hold = "import sys; port = open(sys.argv[1], 'rb', 0); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", hold, str(terminal)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, start_new_session=True) as holder:

@@ -49,9 +49,14 @@ def _show(title: str, findings: Sequence[Finding]) -> bool:
     # Return whether there was anything to show.
     typer.echo(title)
     if not findings:
-        typer.echo(f"  {_('No fault was found.')}")
+        typer.echo("  " + _("No fault was found."))
     for finding in findings:
-        typer.echo(f"  {_('Seen:')}  {finding.seen}")
-        typer.echo(f"  {_('Means:')} {finding.means}")
-        typer.echo(f"  {_('Do:')}    {finding.advice}\n")
+        # Words in f-strings are found by the catalogue's extractor from Python 3.12 on only.
+        for head, text in (
+            (_("Seen:"), finding.seen),
+            (_("Means:"), finding.means),
+            (_("Do:"), finding.advice),
+        ):
+            typer.echo(f"  {head:10}{text}")
+        typer.echo()
     return bool(findings)

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Installs the Debian packages that everything else is built on, where they are missing.
+# packages.sh [PACKAGE...]: installs the Debian packages that everything else is built on, and those
+# that are named, where they are missing.
 #
 # mosquitto is not among them on purpose: its package starts a system service that takes port
 # 1883 and comes back after each reboot, which nobody asks for who only wants to see a demo.
 # programs.sh unpacks it into .cache instead, unless the machine has it already.
 set -eu
 
+wanted="python3 python3-venv debian-archive-keyring $*"
 set --
-for package in python3 python3-venv debian-archive-keyring; do
+for package in $wanted; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=
     [ "$status" = installed ] || set -- "$@" "$package"
 done
@@ -24,8 +26,8 @@ install() {
 }
 
 if [ $# -gt 0 ] && ! install "$@"; then
-    echo "setup: the Debian packages $* are missing (Python and Debian's signature keys) and" \
-        "could not be installed from here; the message above says why." \
+    echo "setup: the Debian packages $* are missing and could not be installed from" \
+        "here; the message above says why." \
         "Run this as root, then try again: apt-get install $*" >&2
     exit 1
 fi

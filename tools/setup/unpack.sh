@@ -2,81 +2,24 @@
 # unpack.sh ARCHITECTURE DIRECTORY PACKAGE: unpacks a Debian 13 package and the libraries that it
 # depends on into DIRECTORY, as any user and on any Debian, without installing anything.
 #
-# apt does the work, so its signature checks, the machine's own mirror and its proxy settings
-# hold. Only apt's idea of what is installed and where it keeps its files is replaced.
+# apt does the work, as apt.sh has set it up.
 set -eu
 
 architecture=$1
 directory=$2
 package=$3
-apt=$(cd "$(dirname "$0")/../.." && pwd)/.cache/apt/$architecture
+root=$(cd "$(dirname "$0")/../.." && pwd)
+apt=$root/.cache/apt/$architecture
 
-fail() {
-    echo "setup: Debian 13's $package for $architecture cannot be fetched: $1" >&2
-    exit 1
-}
-
-keyring=
-for candidate in /usr/share/keyrings/debian-archive-keyring.*; do
-    [ -e "$candidate" ] && keyring=$candidate
-done
-[ -n "$keyring" ] ||
-    fail "Debian's signature keys are missing. Run as root: apt-get install debian-archive-keyring"
-
-mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
-
-# Of what the package asks for, these serve its system service and its user account only.
-for unneeded in adduser init-system-helpers sysvinit-utils; do
-    printf 'Package: %s\nStatus: install ok installed\nVersion: 999\nArchitecture: %s\n%s\n\n' \
-        "$unneeded" "$architecture" "Multi-Arch: foreign"
-done >"$apt/status"
-
-# Read after the machine's own configuration, which stays in force but for what is said here.
-# A default release, pins and update hooks are meant for the machine's own packages. The sandbox
-# user cannot reach a checkout in a private home directory, where apt would warn and go on as root.
-cat >"$apt/apt.conf" <<CONF
-Dir::State "$apt/state";
-Dir::State::status "$apt/status";
-Dir::Cache "$apt/cache";
-Dir::Cache::archives "archives";
-Dir::Etc::sourcelist "$apt/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-APT::Default-Release "";
-APT::Architecture "$architecture";
-#clear APT::Architectures;
-APT::Architectures { "$architecture"; };
-APT::Install-Recommends "false";
-APT::Sandbox::User "root";
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-Acquire::Languages "none";
-Debug::NoLocking "true";
-CONF
-
-# apt itself reads the machine's sources, in whichever of their formats. Which of them is a mirror
-# of Debian shows when its trixie carries Debian's signature; any other is passed over.
-if ! [ -e "$apt/verified" ]; then
-    mirrors=$(apt-get update --print-uris 2>/dev/null |
-        sed -n "s|^'\(.*\)/dists/[a-z]*/InRelease' .*|\1|p" | sort -u)
-    [ -n "$mirrors" ] || fail "this machine's apt sources name no Debian mirror. Add one to them."
-    for mirror in $mirrors; do
-        (umask 077 && echo "deb [signed-by=$keyring] $mirror trixie main" >"$apt/sources.list")
-        if apt-get -qq -c "$apt/apt.conf" --error-on=any update >"$apt/log" 2>&1; then
-            : >"$apt/verified"
-            break
-        fi
-    done
-    [ -e "$apt/verified" ] ||
-        fail "none of this machine's apt sources gave Debian 13's index, signed by Debian. \
-apt's last word: $(sed -n 's|//[^/@]*@|//|; $p' "$apt/log")"
-fi
+"$root/tools/setup/apt.sh" "$architecture"
 
 rm -f "$apt/cache/archives/"*.deb
 apt-get -qq -y -c "$apt/apt.conf" --download-only install "$package" >"$apt/log" 2>&1 ||
-    fail "apt's last word: $(sed -n 's|//[^/@]*@|//|; $p' "$apt/log")"
+    {
+        echo "setup: Debian 13's $package for $architecture cannot be fetched: apt's last word:" \
+            "$(sed -n 's|//[^/@]*@|//|; $p' "$apt/log")" >&2
+        exit 1
+    }
 
 rm -rf "$directory" "$directory.new"
 mkdir -p "$directory.new"

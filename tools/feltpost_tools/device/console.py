@@ -110,6 +110,16 @@ async def ask(port: str) -> Said:
         return listener.said()
 
 
+async def starting(port: str) -> None:
+    """Wait until a board that has just been reset says something, for three seconds at most.
+
+    What it is sent before that would be lost. Raises PortUnavailable or PortLost.
+    """
+    with _opened(port) as line:
+        listener = _Listener(line)
+        await listener.until(lambda: listener.heard, _PROMPT_S)
+
+
 async def come_to_prompt(port: str) -> None:
     """Bring a board that has just been reset to its prompt, however long it takes to start.
 
@@ -155,6 +165,11 @@ class _Listener:
         # What came, since it was asked if it was; how many lines had come by then.
         self._bytes = b""
         self._lines_before: int | None = None
+
+    @property
+    def heard(self) -> bool:
+        """Whether anything came."""
+        return bool(self._bytes)
 
     @property
     def at_prompt(self) -> bool:

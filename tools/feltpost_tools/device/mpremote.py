@@ -5,17 +5,19 @@ board; hard_reset() lets the application run again.
 """
 
 import ast
+import contextlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from feltpost_tools.device import child, rights
+from feltpost_tools.device import child, console, rights
 from feltpost_tools.errors import (
     DeviceError,
     FlashFull,
     NoAnswer,
     NotAtPrompt,
     PortLost,
+    PortUnavailable,
     ScriptFailed,
     TookTooLong,
     ToolFailed,
@@ -113,8 +115,14 @@ class Mpremote:
         await self._call([], _RESET_S, soft_reset=True)
 
     async def hard_reset(self) -> None:
-        """Reset the chip by machine.reset(): what is on the board starts as after power-on."""
+        """Reset the chip by machine.reset(): what is on the board starts as after power-on.
+
+        Returns once it has begun to, so that whoever comes next is heard.
+        """
         await self._call(["reset"], _RESET_S)
+        # The chip's own USB goes away with the reset, and comes back by itself.
+        with contextlib.suppress(PortUnavailable, PortLost):
+            await console.starting(self.port)
 
     async def _call(
         self,

@@ -1,7 +1,8 @@
 """What a board is doing and what is on it, found out without harm.
 
-An application that runs is stopped for a second and then started by a reset, which its journal
-survives. A board that says nothing may sleep with readings in its RTC memory: it is not reset.
+An application that runs is stopped for a second and then, where it is to go on, started by a reset,
+which its journal survives. A board that says nothing may sleep with readings in its RTC memory: it
+is not reset.
 """
 
 import contextlib
@@ -110,8 +111,11 @@ class BoardState:
     crash: str | None = None
 
 
-async def find_out(port: str) -> BoardState:
-    """Find out what the board at a port is doing. Raises PortUnavailable or PortLost."""
+async def find_out(port: str, *, goes_on: bool = True) -> BoardState:
+    """Find out what the board at a port is doing. Raises PortUnavailable or PortLost.
+
+    goes_on: whether an application that ran runs again afterwards; else it stays at the prompt.
+    """
     said = await console.ask(port)
     state = BoardState(
         port=port,
@@ -123,7 +127,7 @@ async def find_out(port: str) -> BoardState:
         micropython=said.micropython,
     )
     if said.prompt:
-        return await _with_answers(state)
+        return await _with_answers(state, goes_on)
     loader = RomLoader(port)
     if state.doing is Doing.BOOT_LOOP:
         # One reset more does it no harm.
@@ -148,7 +152,7 @@ def _doing(said: Said) -> Doing:
     return Doing.UNREADABLE if said.unreadable else Doing.OTHER
 
 
-async def _with_answers(state: BoardState) -> BoardState:
+async def _with_answers(state: BoardState, goes_on: bool) -> BoardState:
     board = Mpremote(state.port)
     try:
         # On a fresh heap: what ran may have left little of it.
@@ -158,7 +162,7 @@ async def _with_answers(state: BoardState) -> BoardState:
         # A prompt that can't be asked is still what was found.
         return state
     finally:
-        if state.doing is Doing.APPLICATION:
+        if goes_on and state.doing is Doing.APPLICATION:
             with contextlib.suppress(DeviceError):
                 await board.hard_reset()
 

@@ -98,7 +98,7 @@ class Job:
                 StepResult(step, False, _("It was interrupted."), _("Run it again to finish."))
             )
         result = BoardResult(self._port, tuple(steps))
-        if not result.ok and self._state.doing is Doing.APPLICATION:
+        if step != START and self._state.doing is Doing.APPLICATION:
             # What ran before runs again.
             with suppress(DeviceError):
                 await self._board.hard_reset()
@@ -115,7 +115,7 @@ class Job:
     # The steps
 
     async def _look(self) -> None:
-        self._state = await state.find_out(self._port)
+        self._state = await state.find_out(self._port, goes_on=False)
         if self._state.mac is None:
             # It is not at the prompt, so there is nothing to be interrupted.
             found = await RomLoader(self._port).identify()
