@@ -24,12 +24,13 @@ from typing import Any, BinaryIO
 from feltpost_gateway import enrol_files
 from feltpost_gateway.config import Config
 from feltpost_gateway.database import Database
-from feltpost_gateway.migrations import APPLICATION_ID, SCHEMA_VERSION
+from feltpost_gateway.migrations import SCHEMA_VERSION
 from feltpost_gateway.nodes import OperatorError
 from feltpost_gateway.operator_access import as_owner_of
 from feltpost_gateway.sealing import MAGIC, SealedReader, SealedWriter
 from feltpost_gateway.store_view import open_view
 from feltpost_gateway.texts import text
+from feltpost_gateway.whole_file import sync_directory
 
 _FORMAT = 1
 _ABOUT = "feltpost-backup.json"
@@ -198,9 +199,8 @@ def _forget_sessions(path: Path) -> None:
     """Check a restored store and take out of it what is not to be believed any more."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            is_ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-            if is_ours and verdict == "ok":
+            if verdict == "ok":
                 connection.execute("DELETE FROM oscore")
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 return
@@ -225,11 +225,7 @@ def _exchange(store: Path, restored: Path) -> Path | None:
     for suffix in ("-wal", "-shm"):
         restored.with_name(restored.name + suffix).unlink(missing_ok=True)
     restored.rename(store)
-    directory = os.open(store.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(store.parent)
     return aside
 
 

@@ -6,7 +6,7 @@ The password goes where systemd looks for credentials, so that the configuration
 import json
 import subprocess
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from feltpost_gateway import config as configuration
@@ -19,6 +19,7 @@ from feltpost_gateway.whole_file import replacing
 SERVICE = "feltpost-gateway.service"
 STORE = Path("/var/lib/feltpost/feltpost.db")
 CREDENTIAL = "feltpost.broker-password"
+CA_FILE = "broker-ca.pem"
 
 _MODE_CONFIGURATION = 0o644
 _MODE_SECRET = 0o600
@@ -77,8 +78,9 @@ def check(answers: Answers) -> Config:
 
 
 def save(answers: Answers, path: Path) -> Path | None:
-    """Write the configuration and the password.
+    """Write the configuration, the password, and a copy of the authority's certificate.
 
+    The service can't look into the home directory that the certificate may be in.
     Return where the configuration is kept that was there before, None where there was none.
     """
     if answers.password is not None:
@@ -92,6 +94,11 @@ def save(answers: Answers, path: Path) -> Path | None:
         with replacing(before, path.stat().st_mode & 0o777) as file:
             file.write(path.read_bytes())
     path.parent.mkdir(parents=True, exist_ok=True)
+    if answers.ca_file is not None:
+        authority = answers.ca_file.read_bytes()
+        answers = replace(answers, ca_file=path.with_name(CA_FILE))
+        with replacing(path.with_name(CA_FILE), _MODE_CONFIGURATION) as file:
+            file.write(authority)
     with replacing(path, _MODE_CONFIGURATION) as file:
         file.write(compose(answers).encode())
     return before

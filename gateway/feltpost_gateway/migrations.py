@@ -13,9 +13,6 @@ from feltpost_gateway.transaction import pack_checksum
 
 SCHEMA_VERSION = 7
 
-APPLICATION_ID = 0x46507374
-"""Tells our files from other programs' (0002.sql)."""
-
 # A commit of one pack changes four pages or five. Small ones halve what that writes to the disk
 # (9 kB instead of 21 kB, measured), and a row of a pack rarely needs more than one.
 PAGE_BYTES = 1024

@@ -9,7 +9,6 @@ requests in twice (nodes get an Echo instead), and the gateway's own sender sequ
 far ahead of every copy that was found.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -21,6 +20,7 @@ from feltpost_gateway.salvage_registry import FoundRegistry
 from feltpost_gateway.salvage_watch import FoundWatch
 from feltpost_gateway.sqlite_pages import MAGIC, PageReader, Row, Value
 from feltpost_gateway.transaction import MAX_NUMBER, GapReason, pack_checksum, with_checksum
+from feltpost_gateway.whole_file import sync_directory
 
 NOT_KEPT = ("progress beyond a backlog", "counts of deleted readings by day", "keys to be fetched")
 """What a salvage leaves behind, for the log."""
@@ -145,11 +145,7 @@ def _put_in_place(path: Path, complete: Path) -> Path:
         if _beside(path, suffix).exists():
             _beside(path, suffix).rename(_beside(moved_to, suffix))
     complete.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_directory(path.parent)
     return moved_to
 
 
