@@ -45,8 +45,6 @@ class Authority:
         is_authority: bool = False,
     ) -> bytes:
         host = str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-        public = self._key.public_key()
-        # What a certificate must have for OpenSSL's strict checks, Python's default since 3.13.
         certificate = (
             x509.CertificateBuilder()
             .subject_name(name)
@@ -57,27 +55,6 @@ class Authority:
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .add_extension(
-                x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
-            )
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(public), critical=False
-            )
-            .add_extension(_usage(is_authority), critical=True)
             .sign(self._key, hashes.SHA256())
         )
         return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _usage(is_authority: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not is_authority,
-        key_cert_sign=is_authority,
-        crl_sign=is_authority,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
