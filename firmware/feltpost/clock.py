@@ -23,6 +23,10 @@ BOUNDED = const(2)
 CRYSTAL = (14, 17, 3_600_000, 86_400_000)
 _PPB = const(1_000_000_000)
 
+# By how much an answer may be further off than half its round trip says: node and gateway tell
+# whole milliseconds, and each writes down the time a moment before or after it sends or receives.
+_SLACK_MS = const(20)
+
 
 class Clock:
     """Uptime from ticks, wall time from the gateway's answers. pace: as CRYSTAL.
@@ -79,7 +83,7 @@ class Clock:
             self._anchor(now_ms, offset_ms, error_ms)
         else:
             moved_ms = offset_ms - self._offset_at(now_ms)
-            agreed = abs(moved_ms) <= self.error_ms() + error_ms
+            agreed = abs(moved_ms) <= self.error_ms() + error_ms + _SLACK_MS
             # What the two agree on is no reason to move, unless the new one knows it better.
             if agreed and error_ms >= self.error_ms():
                 return 0

@@ -62,6 +62,18 @@ def test_a_prompt_answer_corrects_a_late_one_and_not_the_other_way():
     check.equal(clock.unix_s(clock.uptime_ms()), NOON_MS // 1000)
 
 
+def test_an_answer_late_on_one_side_is_not_taken_for_a_step():
+    # A gateway that was away answers the last transmission of many, or its answer is the last that
+    # gets through; clocks that tell whole milliseconds put it beyond half the round trip.
+    for written_ms in (0, 18_701):
+        for rounding_ms in (-2, 2):
+            clock = Clock()
+            clock.set(NOON_MS, 0)
+            ticks.now_ms += 18_701
+            moved_ms = clock.set(NOON_MS + written_ms + rounding_ms, 18_701)
+            check.equal(moved_ms, 0, f"{written_ms} {rounding_ms}")
+
+
 def test_a_step_of_the_gateways_clock_is_followed():
     clock = Clock()
     clock.set(NOON_MS, 10)
