@@ -11,6 +11,7 @@ from bench.table import Row, Section
 from feltpost_tools.sim import interpreter
 
 _DAY_H = 24
+_OUTAGE_H = 6
 _HEAP_KIB = 96
 _HEAP_AIM_KIB = 64
 _HEAP_MOST_KIB = 128
@@ -35,6 +36,8 @@ def measure(micropython_lib: Path | None, days: int, progress: Console) -> Secti
         progress.print(f"{hours} simulated hours with five sensors in {_HEAP_KIB} KiB …")
         kit = node_day.FIVE_SENSORS
         run = asyncio.run(node_day.run(kit, folder / "run", _HEAP_KIB, hours))
+        progress.print(f"{_OUTAGE_H} simulated hours without a gateway …")
+        outage = asyncio.run(node_day.without_gateway(kit, folder / "outage", _HEAP_KIB, _OUTAGE_H))
         least_kib = _least_heap(folder, progress)
         progress.print("Nodes on a battery …")
         battery = node_battery.rows(folder)
@@ -52,12 +55,22 @@ def measure(micropython_lib: Path | None, days: int, progress: Console) -> Secti
             *_encoding_rows(encoding),
             *_delivery_rows(delivery),
             *_heap_rows(run, hours, least_kib),
+            *_outage_rows(outage),
             *journal_wear.rows(),
             *battery,
         ],
         ran_on="MicroPython {}.{}.{}, {}-bit".format(*found.version, found.bits),
         notes=notes,
     )
+
+
+def _outage_rows(outage: node_day.Outage) -> list[Row]:
+    what = f"five sensors in {_HEAP_KIB} KiB, {_OUTAGE_H} hours without a gateway"
+    missing = None if outage.failure and not outage.missing else outage.missing
+    return [
+        Row(f"{what}: readings sampled", outage.sampled, ""),
+        Row(f"{what}: of these missing in the end", missing, "", at_most=0, why=outage.failure),
+    ]
 
 
 def _least_heap(folder: Path, progress: Console) -> int | None:

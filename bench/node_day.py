@@ -69,6 +69,18 @@ class Day:
 
 
 @dataclass(frozen=True)
+class Outage:
+    """What became of a run without a gateway for a while.
+
+    sampled, missing: readings; failure: what ended the run early, or what is missing, else empty.
+    """
+
+    sampled: int
+    missing: int
+    failure: str
+
+
+@dataclass(frozen=True)
 class _Datagram:
     from_board: bool
     octets: int
@@ -117,6 +129,39 @@ async def run(sensors: kit.Kit, folder: Path, heap_kib: int, hours: int) -> Day:
 
     sensors: INDOOR_CLIMATE or FIVE_SENSORS. folder: a new one, for all that the run writes.
     """
+    async with _node(sensors, folder, heap_kib) as (rig, tap):
+        # Half an interval off, so that no set is on its way at the first or the last moment.
+        end_s = rig.simulated_s + hours * _HOUR_S + _INTERVAL_S / 2
+        failure = await _run_until(rig, end_s + _INTERVAL_S) or await _drained(rig)
+        console = _console(rig)
+    samples = [
+        HeapSample(int(free), int(blocks) * _BLOCK_BYTES)
+        for free, blocks in _MEM_INFO.findall(console)
+    ]
+    counted = [d for d in tap.passed if end_s - _HOUR_S <= d.simulated_s < end_s]
+    traffic = Traffic(
+        sets=_HOUR_S // _INTERVAL_S,
+        requests=sum(d.from_board for d in counted),
+        octets=sum(d.octets for d in counted),
+    )
+    return Day(min(len(samples), hours), failure, samples, traffic)
+
+
+async def without_gateway(sensors: kit.Kit, folder: Path, heap_kib: int, hours: int) -> Outage:
+    """Take the gateway away for so many simulated hours, then give it back; see run()."""
+    async with _node(sensors, folder, heap_kib) as (rig, _tap):
+        failure = await _run_until(rig, rig.simulated_s + _HOUR_S / 2)
+        await rig.gateway.stop()
+        failure = failure or await _run_until(rig, rig.simulated_s + hours * _HOUR_S)
+        await rig.gateway.start()
+        failure = failure or await _run_until(rig, rig.simulated_s + _HOUR_S / 2)
+        failure = failure or await _drained(rig)
+        outcome = rig.ledger.outcome()
+    return Outage(outcome.sampled, outcome.missing, failure)
+
+
+@contextlib.asynccontextmanager
+async def _node(sensors: kit.Kit, folder: Path, heap_kib: int) -> AsyncIterator[tuple[Rig, _Tap]]:
     firmware = folder / "firmware"
     shutil.copytree(firmware_source(), firmware, ignore=shutil.ignore_patterns("__pycache__"))
     main = firmware / "main.py"
@@ -130,23 +175,14 @@ async def run(sensors: kit.Kit, folder: Path, heap_kib: int, hours: int) -> Day:
         kit=sensors,
     )
     async with Rig(plan, folder) as rig, tapped(rig) as tap:
-        # Half an interval off, so that no set is on its way at the first or the last moment.
-        end_s = rig.simulated_s + hours * _HOUR_S + _INTERVAL_S / 2
-        failure = await _run_until(rig, end_s + _INTERVAL_S)
-        if not failure and not await rig.drain(_DRAIN_S):
-            failure = f"{rig.ledger.outcome().missing} readings did not arrive"
-        console = _console(rig)
-    samples = [
-        HeapSample(int(free), int(blocks) * _BLOCK_BYTES)
-        for free, blocks in _MEM_INFO.findall(console)
-    ]
-    counted = [d for d in tap.passed if end_s - _HOUR_S <= d.simulated_s < end_s]
-    traffic = Traffic(
-        sets=_HOUR_S // _INTERVAL_S,
-        requests=sum(d.from_board for d in counted),
-        octets=sum(d.octets for d in counted),
-    )
-    return Day(min(len(samples), hours), failure, samples, traffic)
+        yield rig, tap
+
+
+async def _drained(rig: Rig) -> str:
+    # Return what is wrong once all has had its time to arrive; empty when nothing is.
+    if await rig.drain(_DRAIN_S):
+        return ""
+    return f"{rig.ledger.outcome().missing} readings did not arrive"
 
 
 def _extended(trace: Trace, constants: Mapping[str, float]) -> Trace:

@@ -23,10 +23,19 @@ def summary(report: Report) -> str:
 
 def table(reports: Sequence[Report]) -> Table:
     """Return which boards are nodes now, and of the others why not and what to do."""
-    made = Table(_("Port"), _("MAC"), _("Node"), "Feltpost", _("Result"), _("What to do"), box=None)
+    made = Table(
+        _("Port"),
+        _("Chip"),
+        _("MAC"),
+        _("Node"),
+        "Feltpost",
+        _("Result"),
+        _("What to do"),
+        box=None,
+    )
     for report in sorted(reports, key=lambda report: report.result.port):
         failed = report.result.failed
-        cells = [report.result.port, report.mac, report.node, report.firmware]
+        cells = [report.result.port, report.chip, report.mac, report.node, report.firmware]
         if failed:
             cells += [f"{step_text(failed.step)}: {failed.why}", failed.advice]
         else:
