@@ -10,7 +10,6 @@ import sqlite3
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,9 +191,9 @@ def test_a_port_that_speaks_something_else(tmp_path: Path) -> None:
     assert "does not speak MQTT" in str(found.what)
 
 
-def secure_broker(directory: Path, authority: Authority, end: datetime) -> Broker:
+def secure_broker(directory: Path, authority: Authority) -> Broker:
     directory.mkdir()
-    cert, key = authority.issue(directory, "localhost", end)
+    cert, key = authority.issue("localhost", days=10)
     passwords = directory / "passwords"
     passwords.write_text(password_line("feltpost", "right"))
     broker = Broker(directory)
@@ -208,14 +207,14 @@ def secure_broker(directory: Path, authority: Authority, end: datetime) -> Broke
 
 def test_tls_and_credentials(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    broker = secure_broker(tmp_path / "b", authority, datetime.now(UTC) + timedelta(days=10))
+    broker = secure_broker(tmp_path / "b", authority)
     broker.start()
     try:
         keys: dict[str, Any] = {
             "host": "localhost",
             "port": broker.port,
             "tls": True,
-            "ca_file": str(authority.ca_file),
+            "ca_file": str(authority.file),
             "username": "feltpost",
             "password": "right",
         }
@@ -231,9 +230,7 @@ def test_tls_and_credentials(tmp_path: Path) -> None:
         assert "username and password" in str(refused[-1].advice)
         assert "wrong" not in str(refused[-1].what)
         other = Authority(tmp_path / "b")
-        unproved = worst(
-            check_broker(destination(tmp_path, **keys | {"ca_file": str(other.ca_file)}))
-        )
+        unproved = worst(check_broker(destination(tmp_path, **keys | {"ca_file": str(other.file)})))
         assert (unproved.check, unproved.level) == ("tls", Level.FAILED)
         assert "ca_file" in str(unproved.advice)
         absent = only(check_broker(destination(tmp_path, **keys | {"ca_file": "/absent.pem"})))

@@ -405,7 +405,8 @@ def test_a_full_store(run: Run, tmp_path: Path) -> None:
 
 def test_a_certificate_that_ends_soon(run: Run, tmp_path: Path) -> None:
     end = datetime.fromtimestamp(START_MS // 1000, UTC) + timedelta(days=29)
-    cert_file, key_file = Authority(tmp_path).issue(tmp_path, "gateway", end)
+    days = (end - datetime.now(UTC)) / timedelta(days=1)
+    cert_file, key_file = Authority(tmp_path).issue("gateway", days)
     broker = {
         "host": "127.0.0.1",
         "port": free_port(),

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.certificates import Authority
 from tests.gateway.fake_broker import add_packs, destination, eui64, forwarding, until
 from tests.gateway.listener import Listener
+from tests.support.authority import Authority
 from tests.support.broker import Broker, free_port, password_line
 
 from feltpost_gateway import backoff, tls_watch

@@ -1,7 +1,11 @@
-"""A certificate authority for tests, and the certificates that it issues, as files."""
+"""An authority and its certificates, for brokers and clients with TLS.
+
+They lack key identifiers, as those of many a municipality's own authority do.
+"""
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,23 +14,39 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+NOW = datetime.now(UTC)
+
 
 class Authority:
-    """An authority whose own certificate is `ca_file` in `directory`."""
+    """Signs certificates for this computer, as files in `directory`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, name: str = "authority") -> None:
+        self._directory = directory
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test authority")])
-        self.ca_file = directory / "ca.pem"
-        end = datetime.now(UTC) + timedelta(days=3650)
-        self.ca_file.write_bytes(self._sign(self._name, self._key, end, is_authority=True))
+        certificate = (
+            self._builder(self._name, 3650)
+            .public_key(self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.file = directory / f"{name}.pem"
+        self.file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, directory: Path, host: str, end: datetime) -> tuple[Path, Path]:
-        """Return the files of a new certificate of `host`, valid until `end`, and of its key."""
+    def issue(self, name: str, days: float = 365, stem: str | None = None) -> tuple[Path, Path]:
+        """Write a certificate and its key, `stem`.pem and .key; return the files."""
         key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        cert_file, key_file = directory / f"{host}.pem", directory / f"{host}.key"
-        cert_file.write_bytes(self._sign(name, key, end))
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        here = [x509.IPAddress(ipaddress.IPv4Address("127.0.0.1")), x509.DNSName("localhost")]
+        certificate = (
+            self._builder(subject, days)
+            .public_key(key.public_key())
+            .add_extension(x509.SubjectAlternativeName(here), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        cert_file = self._directory / f"{stem or name}.pem"
+        key_file = self._directory / f"{stem or name}.key"
+        cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
         key_file.touch(mode=0o600)
         key_file.write_bytes(
             key.private_bytes(
@@ -37,24 +57,12 @@ class Authority:
         )
         return cert_file, key_file
 
-    def _sign(
-        self,
-        name: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        end: datetime,
-        is_authority: bool = False,
-    ) -> bytes:
-        host = str(name.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
-        certificate = (
+    def _builder(self, subject: x509.Name, days: float) -> x509.CertificateBuilder:
+        return (
             x509.CertificateBuilder()
-            .subject_name(name)
+            .subject_name(subject)
             .issuer_name(self._name)
-            .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(end - timedelta(days=4000))
-            .not_valid_after(end)
-            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .sign(self._key, hashes.SHA256())
+            .not_valid_before(NOW + timedelta(days=min(days, 0) - 1))
+            .not_valid_after(NOW + timedelta(days=days))
         )
-        return certificate.public_bytes(serialization.Encoding.PEM)
