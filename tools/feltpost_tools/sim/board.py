@@ -11,8 +11,9 @@ from feltpost_gateway import slipmux
 from feltpost_tools.sim import channel
 from feltpost_tools.sim.air import Air
 from feltpost_tools.sim.board_clock import BoardClock
+from feltpost_tools.sim.boot_rom import BootRom
 from feltpost_tools.sim.channel import Kind, Request
-from feltpost_tools.sim.chipflash import BOOTLOADER, ChipFlash, NotBootable, micropython
+from feltpost_tools.sim.chipflash import BOOTLOADER, ChipFlash, micropython
 from feltpost_tools.sim.clock import monotonic_us
 from feltpost_tools.sim.console import SerialLine
 from feltpost_tools.sim.flash import NorFlash, PowerCut
@@ -24,7 +25,7 @@ from feltpost_tools.sim.keyboard import KeyboardInterrupts
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.peripherals import Peripherals
 from feltpost_tools.sim.processor import Processor
-from feltpost_tools.sim.rom import BROWN_OUT, WATCHDOG_START, Loader
+from feltpost_tools.sim.rom import BROWN_OUT
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.watchdog import Watchdog
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
@@ -32,9 +33,6 @@ from feltpost_tools.sim.world import ANSWER_WAIT_US, World
 # What the shims and the prompt take of the heap (30 kB without asyncio, 32-bit); on a board the
 # like is in flash. It is given on top, so that heap_kib means what it means on a board.
 _SHIMS_KIB = 29
-
-# How soon a chip that can't start tries again; its watchdog takes that long.
-_LOOP_S = 0.3
 
 # Exit codes with which a board asks for a soft reset, see shims/boot.py.
 _SOFT_RESET = 64
@@ -104,8 +102,7 @@ class Board:
         # loader in the chip's ROM, or the timer of a chip that starts over and over; and what is
         # about to become one of them.
         self._processor: Processor | None = None
-        self._loader: Loader | None = None
-        self._loop_timer: asyncio.TimerHandle | None = None
+        self._rom = BootRom(self.chip, hardware.mac, self._print, self.press_reset, self.nvs.forget)
         self._starting: asyncio.Task[None] | None = None
         self._boot_held = False
         self._version = ""
@@ -178,7 +175,7 @@ class Board:
         self._world.remove(self)
         if self._starting:
             await self._starting
-        self._leave_rom()
+        self._rom.leave()
         # More than once where it was just booting.
         while self._processor is not None:
             processor, supervisor = self._processor, self._supervisor
@@ -218,7 +215,7 @@ class Board:
         self._boot_held = boot_held
         self._lose_power()
         if self._processor is None:
-            self._leave_rom()
+            self._rom.leave()
             self._starting = asyncio.create_task(self._start())
             return
         restart = _Restart(_CAUSE_POWER_ON)
@@ -242,17 +239,17 @@ class Board:
     @property
     def running(self) -> bool:
         """Whether the board has power."""
-        return bool(self._processor or self._loader or self._loop_timer or self._starting)
+        return bool(self._processor or self._rom.running or self._starting)
 
     @property
     def in_loader(self) -> bool:
         """Whether it runs the loader in its ROM."""
-        return self._loader is not None
+        return self._rom.in_loader
 
     @property
     def in_boot_loop(self) -> bool:
         """Whether it starts over and over, since nothing in its flash can be started."""
-        return self._loop_timer is not None
+        return self._rom.in_loop
 
     @property
     def in_deep_sleep(self) -> bool:
@@ -263,53 +260,18 @@ class Board:
     def _awake_now(self) -> bool:
         return self._processor is not None and self._processor.open
 
-    # The ROM: what a chip does when it comes out of a reset
-
     async def _start(self) -> None:
+        # What the chip does when it comes out of a reset.
         self._at_rest = False
-        if self._boot_held:
-            self._loader = Loader(
-                self.chip.chip, self._hardware.mac, self._print, self._from_loader, self._erased
-            )
+        version = self._rom.start(self._boot_held)
+        if version:
+            self._version = version
+            await self._boot()
         else:
-            try:
-                self._version = self.chip.micropython()
-                self.chip.locate()
-            except NotBootable as error:
-                self._start_over(str(error))
-            else:
-                await self._boot()
+            # Nobody in the run has to wait for what is in the ROM.
+            self._due_us = None
+            self._at_rest = self._rom.in_loop
         self._starting = None
-
-    def _start_over(self, message: str) -> None:
-        # Nobody in the run has to wait for it.
-        self._due_us = None
-        self._at_rest = True
-        self._print(WATCHDOG_START + message.encode())
-        loop = asyncio.get_running_loop()
-        self._loop_timer = loop.call_later(_LOOP_S, self._start_over, message)
-
-    def _leave_rom(self) -> None:
-        self._loader = None
-        if self._loop_timer:
-            self._loop_timer.cancel()
-            self._loop_timer = None
-
-    def _from_loader(self) -> None:
-        # The loader was asked to start what is in the flash.
-        self.press_reset()
-
-    def _erased(self) -> None:
-        # NVS, with the flash it lies in.
-        self.nvs.forget()
-
-    def _to_loader(self, loader: Loader, data: bytes) -> None:
-        try:
-            loader.feed(data)
-        except PowerCut:
-            self._leave_rom()
-            self._world.remove(self)
-            self.died.set()
 
     # MicroPython, from boot to its end
 
@@ -542,8 +504,12 @@ class Board:
         self._console_log.write(data)
 
     def _from_line(self, data: bytes) -> None:
-        if self._loader:
-            self._to_loader(self._loader, data)
+        try:
+            self._rom.feed(data)
+        except PowerCut:
+            self._rom.leave()
+            self._world.remove(self)
+            self.died.set()
         if self._processor is None or not self._processor.open:
             return
         data = self._keyboard.take(data)
