@@ -344,12 +344,21 @@ def test_an_application_is_looked_at_and_runs_again(on_boards):
         assert (seen.doing, seen.chip, seen.mac) == (Doing.APPLICATION, "ESP32", MAC)
         assert (seen.feltpost, seen.key_id, seen.has_key) == ("0.1.0", KEY_ID, True)
         assert seen.has_journal and not seen.safe_mode and seen.configuration_fault is None
+        assert seen.files == ()
         await bench.printed(STARTED, 2)
         # Neither as text nor as bytes has the key come out.
         assert KEY not in bench.console() and KEY.hex().encode() not in bench.console()
         assert board_doctor.of_state(seen) == []
 
     on_boards(script)
+
+
+def test_files_of_others_are_seen(at_prompt):
+    async def script(bench):
+        await Mpremote(bench.port).run("open('/project.py', 'w').close()", timeout_s=10)
+        assert (await state.find_out(bench.port)).files == ("project.py",)
+
+    at_prompt(script)
 
 
 def test_safe_mode_is_told(on_boards):

@@ -58,6 +58,18 @@ def test_a_node_is_tested_configured_and_wiped(workshop):
     workshop(script)
 
 
+def test_a_board_that_may_be_asleep_is_not_reset(workshop):
+    async def script(shop):
+        board = shop.board(1)  # without power, it is as silent as one in deep sleep
+        flash = ["flash", "--no-enrol", "--port", board.line.path]
+        code, printed = await shop.feltpost(*flash)
+        assert code == 1 and "It may be asleep" in printed, printed
+        code, printed = await shop.feltpost(*flash, "--reset")
+        assert code == 1 and "Hold the button BOOT" in printed, printed
+
+    workshop(script)
+
+
 def test_nothing_is_guessed(workshop):
     async def script(shop):
         site = shop.site(SERIAL)

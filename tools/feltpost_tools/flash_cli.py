@@ -102,6 +102,10 @@ def flash(
         bool,
         typer.Option("--erase-files", help=_("Files of others on a board may be lost.")),
     ] = False,
+    reset: Annotated[
+        bool,
+        typer.Option("--reset", help=_("Reset a board that says nothing; it may be asleep.")),
+    ] = False,
     update: Annotated[
         bool,
         typer.Option("--update", help=_("Change the description that the gateway has of a node.")),
@@ -132,6 +136,7 @@ def flash(
                 new_identity=new_identity,
                 erase_journal=erase_journal,
                 lose_files=erase_files,
+                reset=reset,
                 update=update,
             )
             reports = _run(order, nodes, chosen)

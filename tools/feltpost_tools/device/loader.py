@@ -157,7 +157,7 @@ class RomLoader:
                 return WouldLoseFiles(
                     port,
                     _("The board has files which would be lost, as the journal needs room."),
-                    _("Save what you need of them, then let them be erased."),
+                    _("Save what you need of them, then let them be erased, with --erase-files."),
                 )
             case "no-application":
                 return ToolFailed(

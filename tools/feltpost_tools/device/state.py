@@ -44,6 +44,12 @@ def blob(name):
     except OSError:
         return b""
 
+def others_files():
+    names = set(os.listdir("/")) - {"boot.py"}
+    if names & {"feltpost", "slots"}:
+        names -= {"main.py", "feltpost", "feltpost.json", "slots", "current", "crash.txt"}
+    return sorted(names)
+
 nvs = esp32.NVS("feltpost")
 facts = {
     "micropython": sys.implementation[1][:3],
@@ -53,6 +59,7 @@ facts = {
     "key_id": blob("key_id").hex(),
     "journal": bool(esp32.Partition.find(esp32.Partition.TYPE_DATA, label="journal")),
     "crash": read("/crash.txt"),
+    "files": others_files(),
 }
 try:
     os.chdir("/slots/" + (read("/current") or ""))
@@ -91,7 +98,7 @@ class BoardState:
     version. feltpost: the application's version. key_id: the node's, b"" for none. has_key: whether
     a key is there. has_journal: whether the flash has the partition. configuration_fault: why the
     configuration can't be used; left_out: what in it can't. crash: the traceback that waits for the
-    gateway.
+    gateway. files: what is on its file system that is neither MicroPython's nor ours.
     """
 
     port: str
@@ -109,6 +116,7 @@ class BoardState:
     configuration_fault: str | None = None
     left_out: tuple[str, ...] = field(default=())
     crash: str | None = None
+    files: tuple[str, ...] | None = None
 
 
 async def find_out(port: str, *, goes_on: bool = True) -> BoardState:
@@ -180,6 +188,7 @@ def _from_facts(state: BoardState, facts: dict[str, Any]) -> BoardState:
         configuration_fault=facts.get("configuration"),
         left_out=tuple(facts.get("left_out", ())),
         crash=facts["crash"],
+        files=tuple(facts["files"]),
     )
 
 

@@ -18,7 +18,7 @@ from feltpost_tools.device.micropython_image import OLDEST
 from feltpost_tools.device.mpremote import Mpremote
 from feltpost_tools.device.state import BoardState, Doing
 from feltpost_tools.enrolment.base import describe
-from feltpost_tools.errors import AlreadyDone, BatchError, DeviceError, NoNode
+from feltpost_tools.errors import AlreadyDone, BatchError, DeviceError, NoAnswer, NoNode
 from feltpost_tools.flashing import application, configuration, factory_reset, key, selftest
 from feltpost_tools.flashing.configuration import Settings
 from feltpost_tools.flashing.key import KeyOnBoard
@@ -116,8 +116,16 @@ class Job:
 
     async def _look(self) -> None:
         self._state = await state.find_out(self._port, goes_on=False)
+        if self._state.doing is Doing.SILENT and not self._order.reset:
+            raise NoAnswer(
+                self._port,
+                _("The board says nothing."),
+                _(
+                    "It may be asleep, with readings that a reset would lose: wait until it "
+                    "wakes. A board that is no node yet: let it be reset, with --reset."
+                ),
+            )
         if self._state.mac is None:
-            # It is not at the prompt, so there is nothing to be interrupted.
             found = await RomLoader(self._port).identify()
             self._state = BoardState(self._port, Doing.LOADER, chip=found.name, mac=found.mac)
         columns = await self._nodes.take(self._mac)
@@ -139,7 +147,8 @@ class Job:
 
     async def _give_micropython(self) -> None:
         loader = RomLoader(self._port)
-        lose_files = self._order.lose_files or self._state.feltpost is None
+        # Nobody's files are lost without being asked about, and where nobody can tell.
+        lose_files = self._order.lose_files or self._state.files == ()
         if self._state.doing in _NEEDS_MICROPYTHON or (self._state.micropython or OLDEST) < OLDEST:
             image = image_cache.find(self._state.chip or "", self._order.micropython)
             await loader.write(

@@ -14,6 +14,7 @@ class Order:
 
     micropython: the file to write to boards without MicroPython, or with one that is too old; None
     for the cache's. lose_files: files on a board may be lost where its flash needs another layout.
+    reset: a board that says nothing may be reset, which a node in deep sleep loses readings by.
     update: the node's description takes the place of the one that its gateway has.
     """
 
@@ -24,4 +25,5 @@ class Order:
     new_identity: bool = False
     erase_journal: bool = False
     lose_files: bool = False
+    reset: bool = False
     update: bool = False
