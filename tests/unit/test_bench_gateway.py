@@ -39,7 +39,8 @@ def test_a_gateway_is_measured_up_to_its_subscriber(tmp_path: Path) -> None:
         # The forwarder's cursors are commits too, but few.
         assert messages <= taken.counts.requests < messages + 15
         assert 1 <= taken.counts.commits <= taken.counts.fdatasyncs
-    assert serving.flood.counts.commits < serving.flood.counts.requests
+    # So few may come so slowly that each has a commit by itself.
+    assert serving.flood.counts.commits <= serving.flood.counts.requests
     assert serving.delivered.readings == 100
     assert serving.delivered.seconds > 0
     assert len(serving.idle_ms) == 4
