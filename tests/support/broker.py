@@ -5,6 +5,7 @@ import getpass
 import hashlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -22,9 +23,20 @@ MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
 
 def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, for UDP or TCP.
+
+    It is below those that the system hands out by itself: one of these may become some client's
+    while a server that a test has stopped is away from it.
+    """
+    while True:
+        port = random.randrange(10_240, 32_768)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
 
 
 def password_line(name: str, password: str) -> str:
