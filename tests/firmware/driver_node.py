@@ -12,6 +12,7 @@ import json
 import math
 import os
 import subprocess
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -53,7 +54,7 @@ def half_up(value: Fraction | float) -> int:
     return math.floor(Fraction(value) + Fraction(1, 2))
 
 
-class DriverNode:
+class DriverNode(ABC):
     """The process, and the commands that its script takes."""
 
     def __init__(
@@ -97,11 +98,13 @@ class DriverNode:
             else:
                 self._send(self.serve(verb, rest.split(" ")))
 
+    @abstractmethod
     def sleep(self, duration: int) -> None:
-        raise NotImplementedError
+        """Let so much time pass, in the script's unit."""
 
+    @abstractmethod
     def serve(self, verb: str, arguments: list[str]) -> str:
-        raise NotImplementedError
+        """Answer what the script asks of its hardware."""
 
     def _send(self, line: str) -> None:
         self._process.stdin.write(line + "\n")
