@@ -1,17 +1,20 @@
 """Whole runs: real firmware on simulated boards, the real gateway, a real broker."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.workshop import SPEED, Workshop
 
 from feltpost_tools.sim.ledger import Ledger
 from feltpost_tools.sim.rig import Plan, Rig, shared_recording
 from feltpost_tools.sim.trace import Trace
 
 RigFactory = Callable[..., AbstractAsyncContextManager[Rig]]
+WorkshopScript = Callable[[Workshop], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +38,26 @@ def rig(recording: Trace, tmp_path: Path) -> RigFactory:
                 raise
 
     return make
+
+
+@pytest.fixture
+def workshop(rig: RigFactory, tmp_path: Path) -> Callable[[WorkshopScript], None]:
+    """Return a function that runs a coroutine function with a workshop."""
+
+    def go(script: WorkshopScript) -> None:
+        async def run() -> None:
+            async with rig([], speed=SPEED) as running:
+                shop = Workshop(running, tmp_path / "workshop")
+                shop.folder.mkdir()
+                try:
+                    await script(shop)
+                finally:
+                    for board in shop.boards:
+                        await board.close()
+
+        asyncio.run(run())
+
+    return go
 
 
 def _show_logs(folder: Path) -> None:

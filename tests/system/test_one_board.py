@@ -4,8 +4,7 @@ import json
 import re
 
 import pytest
-from tests.system.test_flash import KIT, until_printed
-from tests.system.test_flash import workshop as workshop  # noqa: PLC0414 - a fixture, used by name
+from tests.support.workshop import KIT, until_printed
 
 from feltpost_tools import boards, kits
 
