@@ -197,6 +197,8 @@ class MqttConnection:
     async def close(self) -> None:
         """Say goodbye where the broker still listens, and end paho's thread."""
         self._status_waits = False
+        # Whoever waited to be connected was stopped, or knows.
+        self._connected.cancel()
         if self._status_topic is not None and self._failure is None:
             # A goodbye keeps the broker from publishing the will.
             self._client.publish(self._status_topic, _OFFLINE, qos=1, retain=True)
