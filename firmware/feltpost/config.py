@@ -40,6 +40,8 @@ see identity.py, and the networks' passwords, see links_opening.py.
 
 import json
 
+from micropython import const
+
 from . import channel, link, metrics
 
 _DEFAULT_PORT = 5683
@@ -80,8 +82,9 @@ class Table:
                 raise ConfigError("{}: is missing".format(path))
             return default
         value = self._left.pop(key)
+        fits = _is_number(value) if kind is _NUMBER else isinstance(value, kind)
         # JSON's true would pass for a number, as bool is one.
-        if not isinstance(value, kind) or (kind in (int, _NUMBER) and isinstance(value, bool)):
+        if not fits or (kind is int and isinstance(value, bool)):
             raise ConfigError("{}: must be {}".format(path, _KINDS[kind]))
         return value
 
@@ -108,9 +111,10 @@ class Table:
 
 
 _NUMBER = (int, float)
+_MOST = const(1_000_000_000)
 _KINDS = {
     int: "a whole number",
-    _NUMBER: "a number",
+    _NUMBER: "a number of at most nine digits",
     str: "a text",
     dict: "an object",
     list: "a list",
@@ -311,10 +315,14 @@ class Config:
 
 def _is_pair(value):
     return (
-        isinstance(value, list)
-        and len(value) == 2
-        and all(isinstance(number, _NUMBER) and not isinstance(number, bool) for number in value)
+        isinstance(value, list) and len(value) == 2 and all(_is_number(number) for number in value)
     )
+
+
+def _is_number(value):
+    # A larger one is infinite once it is scaled, on a board with single-precision floats.
+    kind_fits = isinstance(value, _NUMBER) and not isinstance(value, bool)
+    return kind_fits and -_MOST < value < _MOST
 
 
 def _scaled(value, digits):

@@ -39,6 +39,8 @@ _ENROL_KEY = "enrol-key"
 _CONFIGURATION = "gateway.toml"
 _MODE = 0o600
 _COPY_BYTES = 1 << 20
+# An infinite number, and nesting without end, are JSON to Python.
+_NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Restoring:
             is_known = about["format"] == _FORMAT
             self.configuration = self._read(_CONFIGURATION)
             self._enrol_key = self._read(_ENROL_KEY)
-        except (tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        except (tarfile.TarError, *_NOT_UNDERSTOOD) as error:
             raise _not_a_backup(error) from None
         if not is_known or self.about.schema > SCHEMA_VERSION:
             raise OperatorError(

@@ -1,6 +1,7 @@
 """The configuration file: its shape, and errors that name the file, the key and what is wrong."""
 
 import ipaddress
+import os
 import stat
 import tomllib
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from feltpost_gateway.publication import Publication
 from feltpost_gateway.topics import fill
 
 _BROKER = "mqtt"
+# File systems allow 255; beside the store there are files with its name and more.
+_NAME_MAX_BYTES = 200
 
 
 def _ip_address(text: str) -> str:
@@ -36,6 +39,12 @@ def _ip_address(text: str) -> str:
             'is not an IPv4 or IPv6 address, such as "0.0.0.0", "::" or "127.0.0.1"'
         ) from None
     return text
+
+
+def _file_path(path: Path) -> Path:
+    if "\0" in str(path) or any(len(os.fsencode(part)) > _NAME_MAX_BYTES for part in path.parts):
+        raise ValueError(f"has a part that is no file name, or one of over {_NAME_MAX_BYTES} bytes")
+    return path
 
 
 def _read_by(parse: Callable[[str], bytes]) -> BeforeValidator:
@@ -58,7 +67,7 @@ class StoreConfig(Table):
     readings with the nodes, `evict-oldest` gives the oldest up and notes a gap.
     """
 
-    path: Path
+    path: Annotated[Path, AfterValidator(_file_path)]
     retention_days: Annotated[int, Field(ge=0, le=36500)] = 30
     max_size_mib: Annotated[int, Field(ge=1, le=1 << 20)] = 2048
     min_free_mib: Annotated[int, Field(ge=0, le=1 << 20)] = 256
@@ -190,7 +199,7 @@ def load(path: Path) -> Config:
         raise ConfigError(f"{path}: can't be read: {error}") from error
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from error
     if _holds_secrets(tables) and mode & 0o077:
         raise ConfigError(

@@ -97,7 +97,7 @@ class ControlServer:
             return {"faults": _pack(error)}
         except StoreUnavailableError as error:
             return {"unavailable": str(error)}
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             # The command line is of another version than the gateway.
             self._log.warning("not-understood", reason=error)
             fault = text("the running gateway does not understand this command. Restart it")

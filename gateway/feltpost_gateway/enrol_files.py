@@ -32,6 +32,8 @@ _CURVE = {"kty": "OKP", "crv": "X25519"}
 _HEADER = {*_ALGORITHMS, "epk", "kid", "gateway"}
 _PUBLIC = ("kty", "crv", "x")
 _MODE = 0o600
+# By these Python says that JSON and CBOR are not what was expected; the last, nested without end.
+_NOT_UNDERSTOOD = (ValueError, TypeError, KeyError, RecursionError)
 # The last moment that calendars have.
 _MAX_MS = 253_402_300_799_999
 
@@ -82,7 +84,7 @@ def read_own_key(path: Path) -> JWK:
                 " feltpost-gateway enrol-key"
             )
         ) from None
-    except (JWException, ValueError, TypeError, KeyError):
+    except (JWException, *_NOT_UNDERSTOOD):
         raise OperatorError(text("{file} is not an enrolment key", file=str(path))) from None
 
 
@@ -113,7 +115,7 @@ def read_recipient(path: Path) -> Recipient:
         if not isinstance(name, str) or key | _CURVE != key:
             raise ValueError
         return Recipient(name, JWK(**key))
-    except (JWException, ValueError, TypeError, KeyError):
+    except (JWException, *_NOT_UNDERSTOOD):
         raise OperatorError(
             text(
                 "{file} is not a gateway's key file, as feltpost-gateway enrol-key writes it",
@@ -140,7 +142,7 @@ def open_line(line: str, own: JWK) -> Sealed:
         header = json.loads(base64url_decode(line.partition(".")[0]))
         for_other = header["kid"] != own.thumbprint()
         name = printable(str(header["gateway"]))
-    except (ValueError, TypeError, KeyError):
+    except _NOT_UNDERSTOOD:
         raise _damaged() from None
     if for_other:
         raise OtherGatewayError(
@@ -155,7 +157,7 @@ def _decrypt(line: str, own: JWK) -> bytes:
     token = JWE(algs=list(_ALGORITHMS.values()))
     try:
         token.deserialize(line, own)
-    except (JWException, ValueError, TypeError, KeyError):
+    except (JWException, *_NOT_UNDERSTOOD):
         raise _damaged() from None
     return bytes(token.payload)
 
@@ -163,7 +165,7 @@ def _decrypt(line: str, own: JWK) -> bytes:
 def _decode(content: bytes) -> Sealed:
     try:
         written_ms, enrolment = cbor2.loads(content)
-    except (cbor2.CBORError, ValueError, TypeError):
+    except (cbor2.CBORError, ArithmeticError, *_NOT_UNDERSTOOD):
         raise _damaged() from None
     if not isinstance(enrolment, bytes) or type(written_ms) is not int:
         raise _damaged()

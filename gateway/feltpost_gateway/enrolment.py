@@ -7,9 +7,10 @@ says by an `Outcome` what came of it.
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from string import Formatter
 from typing import Any
 
 import cbor2
@@ -184,12 +185,9 @@ def decode_outcome(data: bytes) -> Outcome:
     try:
         return Outcome(
             Status(content[_STATUS]),
-            content[_NODE],
-            tuple(content.get(_DIFFERENT, ())),
-            tuple(
-                FieldFault(column, Text(template, values))
-                for column, template, values in content.get(_FAULTS, ())
-            ),
+            _texts([content[_NODE]])[0],
+            _texts(content.get(_DIFFERENT, ())),
+            tuple(_fault(*fault) for fault in content.get(_FAULTS, ())),
         )
     except (KeyError, TypeError, ValueError):
         raise OperatorError(text("is not an answer to an enrolment")) from None
@@ -211,6 +209,26 @@ def decode_question(data: bytes) -> Question:
     if content.keys() != {_MAC, _CHECK} or len(check) != CHECK_BYTES:
         raise OperatorError(text("is not a question about a node"))
     return question
+
+
+def _texts(values: Iterable[Any]) -> tuple[str, ...]:
+    texts = tuple(values)
+    if not all(isinstance(value, str) for value in texts):
+        raise TypeError
+    return texts
+
+
+def _fault(column: Any, template: Any, values: Any) -> FieldFault:
+    # What is not a plain text with a plain value for each of its fields can't be said later.
+    fields = [field for field in Formatter().parse(template) if field[1] is not None]
+    if (
+        not isinstance(column, str)
+        or not isinstance(values, dict)
+        or not all(isinstance(value, str | int | float) for value in values.values())
+        or any(name not in values or spec or conversion for _, name, spec, conversion in fields)
+    ):
+        raise TypeError
+    return FieldFault(column, Text(template, values))
 
 
 def _load(data: bytes) -> dict[int, Any]:

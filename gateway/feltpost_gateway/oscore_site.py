@@ -175,6 +175,9 @@ class OscoreSite:
         partial_iv = unprotected.get(oscore.COSE_PIV, b"")
         if key_id is None or len(partial_iv) > _PARTIAL_IV_MAX_BYTES:
             raise _RefusedError(Refusal.MALFORMED)
+        # Group OSCORE's, of which aiocoap takes for granted that the context has the keys.
+        if oscore.COSE_COUNTERSIGNATURE0 in unprotected:
+            raise _RefusedError(Refusal.MALFORMED)
         context = self.contexts.get(key_id)
         if context is None and self._guests is not None:
             context = self._guests(key_id, unprotected.get(oscore.COSE_KID_CONTEXT))

@@ -73,8 +73,13 @@ def test_errors_name_file_key_and_reason():
     channel = ("sensors", 0, "channels", "co2")
     for setting, value, reason in (
         ("samples", 0, "is 0, must be 1 to 60"),
-        ("deadband", "1", "must be a number"),
-        ("deadband", True, "must be a number"),
+        ("deadband", "1", "must be a number of at most nine digits"),
+        ("deadband", True, "must be a number of at most nine digits"),
+        # Scaled they would be infinite, and the node would not start.
+        ("deadband", 1e38, "must be a number of at most nine digits"),
+        ("fast_change", -1e999, "must be a number of at most nine digits"),
+        ("range", [0, 1e38], "must be two numbers, least and most"),
+        ("calibration", [[1e999, 1]], "must be one or two pairs of numbers, raw and true"),
         ("reduction", "mode", "is 'mode', must be one of max, mean, median, min"),
         ("range", [1], "must be two numbers, least and most"),
         ("range", [2, 1], "must be two numbers, least and most"),

@@ -233,7 +233,8 @@ def test_wrong_key_unknown_key_replay_and_garbage(
             assert (await node.exchange(node.outer(plain))).code == codes.UNAUTHORIZED
             listing = Message(code=codes.GET, uri_path=(".well-known", "core"))
             assert (await node.exchange(node.outer(listing))).code == codes.UNAUTHORIZED
-            for option in (b"\x10", b"\x19", b"\x09\x01", b"\x0f" + bytes(7) + b"\x01", b"\xff"):
+            too_long, signed = b"\x0f" + bytes(7) + b"\x01", b"\x29\x63\x01"
+            for option in (b"\x10", b"\x19", b"\x09\x01", too_long, b"\xff", signed):
                 odd = Message(code=codes.POST, payload=bytes(20), oscore=option)
                 assert not (await node.exchange(node.outer(odd))).code.is_successful()
             for datagram in (b"", b"\x40", b"\x4f\x02\x00\x00", bytes(40), b"\x00" * 1500):
@@ -244,7 +245,7 @@ def test_wrong_key_unknown_key_replay_and_garbage(
             assert gateway.traffic.refused == {
                 Refusal.UNPROTECTED: 3,
                 Refusal.UNKNOWN_KEY: 2,
-                Refusal.MALFORMED: 4,
+                Refusal.MALFORMED: 5,
                 Refusal.NOT_DECRYPTED: 1,
                 Refusal.REPLAYED: 1,
             }

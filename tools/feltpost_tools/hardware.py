@@ -38,7 +38,7 @@ def read(path: Path) -> Table:
         return Table(path, "", tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise DefinitionError(f"{path}: cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise DefinitionError(f"{path}: is not TOML: {error}") from error
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from feltpost_tools.errors import SpreadsheetError
 from feltpost_tools.language import _
 
 _DELIMITERS = ";,\t"
+# However its line ends: what is no such line here would be one when it is read again.
+_SEPARATOR_LINE = re.compile(r"(sep=[^\r\n])(?:\r\n?|\n)", re.IGNORECASE)
 _SIGNATURES = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -164,11 +167,8 @@ def _line(row: Sequence[str], delimiter: str) -> str:
 
 
 def _take_separator_line(text: str) -> tuple[str, str]:
-    first, newline, rest = text.partition("\n")
-    line = first.rstrip("\r")
-    if newline and len(line) == len("sep=;") and line.lower().startswith("sep="):
-        return line, rest
-    return "", text
+    found = _SEPARATOR_LINE.match(text)
+    return (found[1], text[found.end() :]) if found else ("", text)
 
 
 def _parse(text: str, delimiter: str) -> list[tuple[str, ...]]:

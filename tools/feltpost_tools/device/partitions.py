@@ -29,6 +29,8 @@ _FILES = ("vfs", "ffat")
 
 _ENTRY = struct.Struct("<2sBBII16sI")
 _MAGIC = b"\xaa\x50"
+# Labels are bytes to ESP-IDF; one that is no text goes back into the flash as it was.
+_LABELS = "latin-1"
 _DIGEST_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 
 
@@ -72,7 +74,7 @@ def decode(raw: bytes) -> list[Partition]:
         magic, kind, subtype, offset, size, label, flags = _ENTRY.unpack_from(raw, start)
         if magic != _MAGIC:
             break
-        name = label.rstrip(b"\0").decode(errors="replace")
+        name = label.rstrip(b"\0").decode(_LABELS)
         found.append(Partition(name, kind, subtype, offset, size, flags))
     raise BadTable("no whole partition table")
 
@@ -80,7 +82,7 @@ def decode(raw: bytes) -> list[Partition]:
 def encode(table: Table) -> bytes:
     """Return the table as it is in flash, TABLE_BYTES long."""
     raw = b"".join(
-        _ENTRY.pack(_MAGIC, p.type, p.subtype, p.offset, p.size, p.label.encode(), p.flags)
+        _ENTRY.pack(_MAGIC, p.type, p.subtype, p.offset, p.size, p.label.encode(_LABELS), p.flags)
         for p in table
     )
     raw += _DIGEST_MAGIC + hashlib.md5(raw).digest()

@@ -60,7 +60,7 @@ def read(path: Path) -> Site:
             mode = path.stat().st_mode
     except OSError as error:
         raise SiteError(path, _("It can't be read: {why}.").format(why=error.strerror)) from None
-    except tomllib.TOMLDecodeError as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise SiteError(path, _("It is no TOML: {why}.").format(why=error)) from None
     known = [*(column for column in COLUMNS if column not in _NOT_COMMON), *_TABLES]
     for key in content:
