@@ -43,9 +43,11 @@ class Database:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if self._suspect.exists():
                 self._salvage("damage was met when it was last in use")
+            elif salvage.has_damaged_log(self._path):
+                self._salvage("its log is damaged, with commits after the damage")
             try:
                 return self._open_sound()
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
                 if not is_damage(error):
                     raise
                 self._salvage(str(error))

@@ -35,6 +35,9 @@ _PASSING_ERRNOS = frozenset(
 
 def is_damage(error: BaseException) -> bool:
     """Tell whether SQLite found the file itself to be wrong."""
+    # What it says of a damaged schema quotes that, and may be no text for the sqlite3 module.
+    if isinstance(error, UnicodeDecodeError):
+        return True
     return isinstance(error, sqlite3.Error) and _primary_code(error) in _DAMAGED
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from feltpost_gateway.migrations import migrate
 from feltpost_gateway.salvage_registry import FoundRegistry
 from feltpost_gateway.salvage_watch import FoundWatch
+from feltpost_gateway.sqlite_log import read_log
 from feltpost_gateway.sqlite_pages import MAGIC, PageReader, Row, Value
 from feltpost_gateway.transaction import MAX_NUMBER, GapReason, pack_checksum, with_checksum
 from feltpost_gateway.whole_file import sync_directory
@@ -80,6 +81,19 @@ def looks_like_store(path: Path) -> bool:
     return any(_count_rows(path, size) for size in _PAGE_SIZES)
 
 
+def has_damaged_log(path: Path) -> bool:
+    """Tell whether commits in the log of the store `path` follow on damage, which cuts them off.
+
+    SQLite takes that for the end of the log and would write over them. Raises `OSError`.
+    """
+    sizes = _page_sizes(path)
+    log_path = _beside(path, "-wal")
+    if len(sizes) > 1 or not log_path.exists():
+        return False
+    with log_path.open("rb") as log:
+        return read_log(log, sizes[0]).is_damaged
+
+
 def finish(path: Path) -> Path | None:
     """Finish a salvage that was cut off; return where the damaged file went, None for none."""
     complete = _beside(path, ".salvaged")
@@ -140,10 +154,14 @@ def _put_in_place(path: Path, complete: Path) -> Path:
         # It was moved already, before the salvage was cut off.
         number -= 1
     moved_to = _beside(path, f".damaged-{number}")
+    # Each step is on the disk before the next. A file system may keep a later rename and lose an
+    # earlier one: an empty store would then be begun, or the damaged file be replaced.
+    sync_directory(path.parent)
     # The log goes too: beside the new file it would be taken for that one's.
     for suffix in ("", "-wal", "-shm"):
         if _beside(path, suffix).exists():
             _beside(path, suffix).rename(_beside(moved_to, suffix))
+    sync_directory(path.parent)
     complete.rename(path)
     sync_directory(path.parent)
     return moved_to

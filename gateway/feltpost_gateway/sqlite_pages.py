@@ -2,8 +2,7 @@
 
 For a file that SQLite itself can't follow any more: every leaf page says on its own which rows it
 has, wherever the pages above it point, if they are there at all. Format: "Database File Format",
-https://sqlite.org/fileformat2.html, sections 1.3 (header), 1.6 (B-tree pages), 2.1 (records) and
-4 (write-ahead log).
+https://sqlite.org/fileformat2.html, sections 1.3 (header), 1.6 (B-tree pages) and 2.1 (records).
 """
 
 import errno
@@ -13,14 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from feltpost_gateway.sqlite_log import read_log
+
 Value = int | float | str | bytes | None
 
 MAGIC = b"SQLite format 3\0"
 
 _HEADER_BYTES = 100
-_LOG_HEADER_BYTES = 32
-_FRAME_HEADER_BYTES = 24
-_LOG_MAGIC = 0x377F0682
 _TABLE_LEAF = 0x0D
 _INDEX_LEAF = 0x0A
 _INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
@@ -55,7 +53,7 @@ class PageReader:
         """How many pages the disk would not give."""
         try:
             self._log = Path(f"{path}-wal").open("rb")  # noqa: SIM115 - closed by `close`
-            self._frames = _committed_frames(self._log, page_bytes)
+            self._frames = read_log(self._log, page_bytes).pages
         except OSError:
             self.unreadable += self._log is not None
 
@@ -137,53 +135,6 @@ class PageReader:
             number = int.from_bytes(page[:4], "big")
             rest += page[4:]
         return rest
-
-
-def _committed_frames(log: BinaryIO, page_bytes: int) -> dict[int, int]:
-    """Return where the newest committed version of each page lies in a write-ahead log.
-
-    Ends at the first frame that fails its checksum, as SQLite does.
-    """
-    header = log.read(_LOG_HEADER_BYTES)
-    if len(header) < _LOG_HEADER_BYTES:
-        return {}
-    magic, _, size = struct.unpack(">3I", header[:12])
-    order = ">" if magic & 1 else "<"
-    checksum = _checksum(header[:24], (0, 0), order)
-    if magic & ~1 != _LOG_MAGIC or size != page_bytes or _pair(header[24:]) != checksum:
-        return {}
-    committed: dict[int, int] = {}
-    pending: dict[int, int] = {}
-    offset = _LOG_HEADER_BYTES
-    while True:
-        frame = log.read(_FRAME_HEADER_BYTES + page_bytes)
-        if len(frame) < _FRAME_HEADER_BYTES + page_bytes or frame[8:16] != header[16:24]:
-            return committed
-        checksum = _checksum(frame[:8], checksum, order)
-        checksum = _checksum(frame[_FRAME_HEADER_BYTES:], checksum, order)
-        if checksum != _pair(frame[16:24]):
-            return committed
-        number, is_commit = _pair(frame)
-        pending[number] = offset + _FRAME_HEADER_BYTES
-        if is_commit:
-            committed |= pending
-            pending.clear()
-        offset += len(frame)
-
-
-def _pair(data: bytes) -> tuple[int, int]:
-    first, second = struct.unpack(">2I", data[:8])
-    return first, second
-
-
-def _checksum(data: bytes, seed: tuple[int, int], order: str) -> tuple[int, int]:
-    """Return SQLite's checksum of a log (section 4.2), carried on from `seed`."""
-    words = struct.unpack(f"{order}{len(data) // 4}I", data)
-    first, second = seed
-    for index in range(0, len(words), 2):
-        first = (first + words[index] + second) & 0xFFFFFFFF
-        second = (second + words[index + 1] + first) & 0xFFFFFFFF
-    return first, second
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.gateway.disks import in_memory
 from tests.support.broker import Broker, Subscriber
 from tests.support.node import Node, NodeKeys
 
@@ -82,6 +83,13 @@ def run() -> Callable[[Coroutine[Any, Any, None]], None]:
         asyncio.run(bounded())
 
     return run_bounded
+
+
+@pytest.fixture
+def fast_directory() -> Iterator[Path]:
+    """A directory in memory where there is one: some tests make thousands of fdatasyncs."""
+    with in_memory() as directory:
+        yield directory
 
 
 @pytest.fixture(params=["short-path", "aiocoap"])

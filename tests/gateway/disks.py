@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+
+from feltpost_tools.errors import FeltpostError
+from feltpost_tools.sim.failing_writes import FailingWrites
+from feltpost_tools.sim.failing_writes import failing_writes as sqlite_writes
 
 _FILLER_BYTES = 4096
 
@@ -48,6 +52,14 @@ def _mount(*command: str) -> None:
 
 
 @contextmanager
+def in_memory() -> Iterator[Path]:
+    """A directory in memory where there is one, for what need not last and is synced a lot."""
+    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=parent) as directory:
+        yield Path(directory)
+
+
+@contextmanager
 def tmpfs(path: Path, size: str) -> Iterator[Disk]:
     """A file system in memory; writes to it get ENOSPC when it is full."""
     path.mkdir()
@@ -75,78 +87,12 @@ def thin_disk(directory: Path) -> Iterator[Disk]:
             _run("umount", str(path))
 
 
-class _Vfs(ctypes.Structure):
-    """sqlite3_vfs, version 3 (https://sqlite.org/c3ref/vfs.html)."""
-
-    _fields_ = [
-        ("version", ctypes.c_int),
-        ("file_bytes", ctypes.c_int),
-        ("max_path", ctypes.c_int),
-        ("next", ctypes.c_void_p),
-        ("name", ctypes.c_char_p),
-        ("app_data", ctypes.c_void_p),
-        ("methods", ctypes.c_void_p * 13),
-        ("set_system_call", ctypes.c_void_p),
-        ("get_system_call", ctypes.c_void_p),
-        ("next_system_call", ctypes.c_void_p),
-    ]
-
-
-_PWRITE = ctypes.CFUNCTYPE(
-    ctypes.c_ssize_t,
-    ctypes.c_int,
-    ctypes.c_void_p,
-    ctypes.c_size_t,
-    ctypes.c_int64,
-    use_errno=True,
-)
-_CALL = b"pwrite64"
-
-
-class FailingWrites:
-    """SQLite's pwrite(2), which fails with `error_number` from the `fail_from`-th call on."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.fail_from: int | None = None
-        self.error_number = 0
-
-    def heal(self) -> None:
-        self.fail_from = None
-
-
 @contextmanager
 def failing_writes() -> Iterator[FailingWrites]:
-    """Put a function of ours in the place of the system call, as SQLite's own tests do."""
-    try:
-        library = ctypes.CDLL("libsqlite3.so.0")
-        library.sqlite3_vfs_find.restype = ctypes.c_void_p
-        address = library.sqlite3_vfs_find(None)
-        vfs = _Vfs.from_address(address)
-        get_call = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p)(
-            vfs.get_system_call
-        )
-        set_call = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p
-        )(vfs.set_system_call)
-        real_address = get_call(address, _CALL)
-    except OSError as error:
-        pytest.skip(f"SQLite is not a shared library here: {error}")
-    if not real_address:
-        pytest.skip("this SQLite does not write with pwrite64")
-    real = _PWRITE(real_address)
-    writes = FailingWrites()
-
-    @_PWRITE
-    def pwrite(descriptor: int, data: int, size: int, offset: int) -> int:
-        writes.calls += 1
-        if writes.fail_from is not None and writes.calls >= writes.fail_from:
-            ctypes.set_errno(writes.error_number)
-            return -1
-        return int(real(descriptor, data, size, offset))
-
-    set_call(address, _CALL, ctypes.cast(pwrite, ctypes.c_void_p))
-    try:
+    """SQLite's writes made to fail where the machine's SQLite allows that."""
+    with ExitStack() as stack:
+        try:
+            writes = stack.enter_context(sqlite_writes())
+        except FeltpostError as error:
+            pytest.skip(str(error))
         yield writes
-    finally:
-        set_call(address, _CALL, real_address)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -50,14 +48,6 @@ def numbers(path: Path) -> list[int]:
     with closing(sqlite3.connect(path)) as reader:
         rows = reader.execute("SELECT first, count FROM packs ORDER BY first").fetchall()
     return [number for first, count in rows for number in range(first, first + count)]
-
-
-@pytest.fixture
-def fast_directory(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: a sweep makes thousands of fdatasyncs."""
-    parent = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
-    with tempfile.TemporaryDirectory(dir=parent) as directory:
-        yield Path(directory)
 
 
 # Every write for one error, every seventh for the others, which take the same way.

@@ -195,3 +195,7 @@ class AlreadyDone(FeltpostError):
 
 class UsageError(FeltpostError):
     """What was asked for on the command line does not go together; the message says what does."""
+
+
+class BoardBusy(FeltpostError):
+    """Another run of tests has the board; the message says which."""

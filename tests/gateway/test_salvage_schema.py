@@ -1,0 +1,38 @@
+"""A store whose schema is damaged: what SQLite says of it then may not even be text."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+
+import pytest
+from aiocoap.numbers import codes
+from tests.gateway.conftest import make_config, make_node, running
+from tests.support.node import pack
+
+# The row of a table in sqlite_schema: type, name, table, and the statement that made it.
+ROW = b"tablepackspacks"
+STATEMENT = b"CREATE TABLE packs"
+
+
+async def readings_taken(directory, first, count, sequence_number=0):
+    async with running(make_config(directory)) as gateway:
+        node = make_node(gateway, sequence_number=sequence_number)
+        assert (await node.put(1, first, pack(count))).code == codes.CHANGED
+        node.close()
+
+
+@pytest.mark.parametrize("name", [b"pbcks", b"\xe5acks"])
+def test_a_damaged_schema_is_salvaged_whatever_is_said_of_it(tmp_path, name):
+    path = tmp_path / "feltpost.db"
+    asyncio.run(readings_taken(tmp_path, 0, 12))
+    content = path.read_bytes()
+    assert ROW in content
+    content = content.replace(ROW, b"table" + name + b"packs")
+    path.write_bytes(content.replace(STATEMENT, b"CREATE TABLX packs"))
+    with closing(sqlite3.connect(path)) as reader, pytest.raises(Exception) as error:  # noqa: PT011
+        reader.execute("SELECT * FROM packs")
+    assert isinstance(error.value, UnicodeDecodeError) == (name == b"\xe5acks")
+    asyncio.run(readings_taken(tmp_path, 12, 6, sequence_number=1000))
+    with closing(sqlite3.connect(path)) as reader:
+        assert reader.execute("SELECT sum(count) FROM packs").fetchone() == (18,)
+    assert (tmp_path / "feltpost.db.damaged-1").exists()
