@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench import gateway_comeback
 from bench import gateway_scenes as scenes
 from bench.gateway_figures import Backlog, Bridged, Serving, Taken, quantile
 from bench.table import Row, Section
@@ -39,6 +40,11 @@ def measure(scale: float, progress: Console) -> Section:
         serving = asyncio.run(scenes.serve(_new(folder / "serve"), sizes, progress.print))
         bridged = asyncio.run(scenes.bridge(_new(folder / "bridge"), sizes, progress.print))
         backlog = asyncio.run(scenes.pile_up(_new(folder / "backlog"), sizes, progress.print))
+        unknown, known = asyncio.run(
+            gateway_comeback.come_back(
+                _new(folder / "comeback"), sizes.many_nodes, scenes.MOST_READINGS, progress.print
+            )
+        )
     return Section(
         title="Gateway",
         rows=[
@@ -47,6 +53,7 @@ def measure(scale: float, progress: Console) -> Section:
             *_disk_rows(serving, backlog, sizes, sync_ms),
             *_latency_rows(serving, bridged),
             *_backlog_rows(backlog, sizes),
+            *gateway_comeback.rows(unknown, known),
         ],
         ran_on=f"{_mosquitto()}, {file_system}",
         notes=list(_notes(serving, scale, busy)),

@@ -86,6 +86,11 @@ class GatewayUnderTest:
             self._process.kill()
             self._process.wait()
 
+    def lose_power(self) -> None:
+        """End it as a power cut would (SIGKILL)."""
+        self._process.kill()
+        self._process.wait()
+
     def _copy_log(self, ready: threading.Event) -> None:
         assert self._process.stderr is not None
         with self._log.open("ab") as log:

@@ -41,8 +41,8 @@ MOST_READINGS = 23
 IN_FLIGHT = 100
 """How many nodes wait for an answer at the same time while the gateway is flooded."""
 
-_OWNER = "demo"
-_SITE = "bench"
+OWNER = "demo"
+SITE = "bench"
 _IDLE_INTERVAL_S = 0.05
 # As often as 100 nodes, and 1,000, send together when each does so once a minute.
 _STEADY_INTERVAL_S = 0.6
@@ -134,7 +134,7 @@ async def serve(folder: Path, sizes: Sizes, tell: Callable[[str], None]) -> Serv
     """Run a gateway whose broker is there; folder: an empty one, for all that this writes."""
     broker = Broker(folder / "broker")
     port, enrolled = free_udp_port(), enrol(sizes.few_nodes)
-    configuration = _configure(folder, port, broker, enrolled)
+    configuration = configure(folder, port, broker, enrolled)
     nodes = _Nodes(enrolled, port)
     async with _gateway_and_subscriber(configuration, broker) as (gateway, subscriber):
         await nodes.introduce()
@@ -214,7 +214,7 @@ async def pile_up(folder: Path, sizes: Sizes, tell: Callable[[str], None]) -> Ba
     """Run a gateway whose broker comes late; folder: an empty one, for all that this writes."""
     broker = Broker(folder / "broker")
     port, enrolled = free_udp_port(), enrol(sizes.many_nodes)
-    configuration = _configure(folder, port, broker, enrolled)
+    configuration = configure(folder, port, broker, enrolled)
     nodes = _Nodes(enrolled, port)
     tell(f"{sizes.backlog * READINGS:,} readings while the broker is away …")
     with GatewayUnderTest(configuration) as gateway:
@@ -269,7 +269,8 @@ async def _gateway_and_subscriber(
             yield gateway, subscriber
 
 
-def _configure(folder: Path, port: int, broker: Broker, enrolled: list[Enrolled]) -> Path:
+def configure(folder: Path, port: int, broker: Broker, enrolled: list[Enrolled]) -> Path:
+    """Write the configuration of a gateway with those nodes into that folder; return its path."""
     path = folder / "gateway.toml"
     write_configuration(
         path,
@@ -278,7 +279,7 @@ def _configure(folder: Path, port: int, broker: Broker, enrolled: list[Enrolled]
         serial_ports=[],
         broker=(broker.host, broker.port),
         nodes=enrolled,
-        owner=_OWNER,
-        site=_SITE,
+        owner=OWNER,
+        site=SITE,
     )
     return path

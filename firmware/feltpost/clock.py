@@ -36,6 +36,10 @@ class Clock:
     The drift itself is measured between contacts and corrected.
     """
 
+    # Over how long the drift in use was measured, up to where its measurement began anew; 0 until
+    # it does.
+    _measured_ms = 0
+
     def __init__(self, pace=CRYSTAL):
         self._unknown_shift, self._known_shift, self._drift_least_ms, self._drift_most_ms = pace
         self._ticks_ms = time.ticks_ms()
@@ -88,12 +92,13 @@ class Clock:
             if agreed and error_ms >= self.error_ms():
                 return 0
             if agreed:
-                self._measure_drift(now_ms, offset_ms, error_ms)
+                self._measure_drift(now_ms, offset_ms, error_ms, moved_ms)
             else:
                 # The gateway's clock was set, or what was measured of ours is wrong: most likely it
                 # is right, but it is measured anew, and relied on no more until then.
                 self._anchor(now_ms, offset_ms, error_ms)
                 self._drift_known = False
+                self._measured_ms = 0
         self._offset_ms = offset_ms
         self._error_ms = error_ms
         self._told_ms = now_ms
@@ -119,15 +124,20 @@ class Clock:
         self._anchor_offset_ms = offset_ms
         self._anchor_error_ms = error_ms
 
-    def _measure_drift(self, now_ms, offset_ms, error_ms):
+    def _measure_drift(self, now_ms, offset_ms, error_ms, moved_ms):
         elapsed_ms = now_ms - self._anchor_ms
         errors_ms = self._anchor_error_ms + error_ms
         if elapsed_ms < max(self._drift_least_ms, errors_ms << self._known_shift):
             if error_ms < self._anchor_error_ms >> 1:
-                # A far better beginning, after one with a late answer.
+                # A far better beginning, after one with a late answer. The drift that was measured
+                # up to that one is off by as much, and readings of all that time wait for theirs.
+                if self._measured_ms:
+                    self._measured_ms += elapsed_ms
+                    self._drift_ppb += moved_ms * _PPB // self._measured_ms
                 self._anchor(now_ms, offset_ms, error_ms)
             return
         self._drift_ppb = (offset_ms - self._anchor_offset_ms) * _PPB // elapsed_ms
         self._drift_known = True
         if elapsed_ms > self._drift_most_ms:
             self._anchor(now_ms, offset_ms, error_ms)
+            self._measured_ms = elapsed_ms

@@ -39,7 +39,8 @@ class Health:
         others = (
             gc.mem_free(),
             self._rssi(),
-            len(journal) * 100 // journal.capacity,
+            # What a journal keeps before the oldest go, it may exceed until they do.
+            min(100, len(journal) * 100 // journal.capacity),
             self._uplink.lost,
             self._uplink.retries,
             self._cause,

@@ -89,6 +89,8 @@ class Uplink:
 
         word: a watchdog.Word, kept while something is under way.
         """
+        # After a power failure the nodes of a whole building start at the same moment.
+        await asyncio.sleep_ms(random.randint(0, _SPREAD_MS))
         while True:
             await appended.wait()
             appended.clear()
@@ -138,6 +140,8 @@ class Uplink:
                 pause_ms = await self._ask_time(client)
         except (NoAnswer, OSError) as error:
             self.retries += 1
+            # The first answer after an outage is a late one, and our clock has drifted meanwhile.
+            self._clock_asks = 0
             return self._link_failed(error)
         if not pause_ms and self._failures:
             self._log("gateway answers again")
@@ -145,8 +149,8 @@ class Uplink:
         return pause_ms
 
     async def _ask_time(self, client):
-        self._clock_asks += 1
         response = await self.request(client, _GET, ("t",), None, b"")
+        self._clock_asks += 1
         if response.code == _CONTENT:
             self._take_answer(response)
             if self._clock.is_set():

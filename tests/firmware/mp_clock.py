@@ -127,6 +127,26 @@ def test_a_late_first_answer_is_not_taken_for_drift():
         check.equal(off_s <= 1, True, (ppm, off_s))
 
 
+def test_a_late_answer_after_days_of_silence_moves_none_of_their_readings():
+    for late_ms in (4_000, -4_000):
+        clock = Clock()
+        clock.set(NOON_MS - 5, 10)
+        began_ms = clock.uptime_ms()
+        sampled_ms = []
+        for _ in range(7):
+            ticks.now_ms += 86_400_000
+            sampled_ms.append(clock.uptime_ms())
+        now_ms = NOON_MS + 7 * 86_400_000
+        # The round trip took 8 s, all of it on one of the two ways.
+        check.equal(clock.set(now_ms + late_ms - 4_000, 8_000), late_ms)
+        ticks.now_ms += 60_000
+        clock.set(now_ms + 60_000 - 5, 10)
+        for uptime_ms in sampled_ms:
+            true_ms = NOON_MS + uptime_ms - began_ms
+            off_ms = clock.unix_s(uptime_ms + 500) * 1000 - true_ms
+            check.equal(abs(off_ms) <= 500, True, off_ms)
+
+
 def test_drift_is_not_measured_between_answers_that_are_too_late_for_it():
     clock = Clock()
     clock.set(NOON_MS - 3_000, 3_000)

@@ -19,11 +19,13 @@ class Clock:
 class Journal:
     capacity = 200
 
+    count = 51
+
     def __init__(self):
         self.appended = []
 
     def __len__(self):
-        return 51
+        return self.count
 
     def append(self, channel, mantissa, form, uptime_ms):
         check.equal((form, uptime_ms), (0, UPTIME_MS))
@@ -68,6 +70,13 @@ def test_it_says_how_the_node_is():
         },
     )
     check.equal(abs(heap - gc.mem_free()) < 20_000, True, heap)
+
+
+def test_a_journal_is_never_more_than_full():
+    # One of three blocks holds up to 729 readings, and gives the oldest up from 502 on.
+    node = Node()
+    node.journal.count = 290
+    check.equal(node.sample()["journalFill"], 100)
 
 
 def test_free_heap_leaves_garbage_out():

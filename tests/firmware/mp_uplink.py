@@ -3,7 +3,7 @@
 import asyncio
 
 import check
-from feltpost import cbor, metrics
+from feltpost import cbor, metrics, uplink
 from feltpost.client import NoAnswer
 from feltpost.clock import Clock
 from feltpost.journal_gaps import GAP_CORRUPT, GAP_FULL, GAP_REJECTED
@@ -55,12 +55,18 @@ class Gateway:
         self.asked = []
         self.answer = answer
         self.now_ms = NOW_MS
+        # How long its answer to a question for the time takes; None: it is away.
+        self.time_takes_ms = 10
 
     async def request(self, code, path, content_format=None, payload=b""):
         # MicroPython reuses the path and the payload: copies, not references.
         self.asked.append(("/".join(path), content_format, bytes(payload)))
         if path[0] == "t":
-            return good(0x45, self.now_ms)
+            if self.time_takes_ms is None:
+                raise NoAnswer("no answer")
+            answer = good(0x45, self.now_ms)
+            answer.round_trip_ms = self.time_takes_ms
+            return answer
         answer = self.answer(*self.asked[-1])
         if isinstance(answer, Exception):
             raise answer
@@ -97,6 +103,61 @@ class Node:
 def test_the_time_is_asked_for_first():
     node = Node(lambda *_: good(), 3)
     check.equal(node.gateway.asked[0][0], "t")
+
+
+def outage(node):
+    # So long that drift, which nobody has measured, leaves the time in doubt.
+    node.uplink._clock._told_ms -= 40_000_000
+    node.gateway.time_takes_ms = None
+    for _ in range(5):
+        node.step()
+    node.gateway.asked.clear()
+
+
+def test_after_an_outage_no_reading_is_stamped_by_a_late_answer():
+    node = Node(lambda *_: good(), 0)
+    for number in range(3):
+        node.journal.append(0, 2000, 2, number)
+        outage(node)
+        for takes_ms in (30_000, 10, 10):
+            node.gateway.time_takes_ms = takes_ms
+            node.step()
+        check.equal(node.numbers(), [f"j/5/{number}"])
+        check.equal(len(node.gateway.asked), 3)
+
+
+def test_the_time_of_a_gateway_that_is_always_late_is_good_enough():
+    node = Node(lambda *_: good(), 3)
+    outage(node)
+    node.gateway.time_takes_ms = 1_000
+    for _ in range(4):
+        node.step()
+    check.equal([path for path, _, _ in node.gateway.asked], ["t", "t", "t", "j/5/0"])
+
+
+class Asleep(Exception):
+    pass
+
+
+class Sleeper:
+    """Stands where the uplink's asyncio stands; tells for how long it would sleep."""
+
+    def sleep_ms(self, ms):
+        raise Asleep(ms)
+
+
+def test_nodes_that_start_together_do_not_speak_together():
+    waits_ms = []
+    for _ in range(20):
+        node = Node(lambda *_: good(), 0)
+        uplink.asyncio = Sleeper()
+        try:
+            asyncio.run(node.uplink.run(None))
+        except Asleep as asleep:
+            waits_ms.append(asleep.args[0])
+        uplink.asyncio = asyncio
+    check.equal(len(set(waits_ms)) > 10, True)
+    check.equal(all(0 <= wait_ms <= 2000 for wait_ms in waits_ms), True)
 
 
 def test_readings_are_freed_by_a_protected_204():

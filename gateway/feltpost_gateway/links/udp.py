@@ -19,6 +19,10 @@ from feltpost_gateway.logs import EventLog
 _IP_PKTINFO = 8
 _DATAGRAM_MAX_BYTES = 65_535
 _ANCILLARY_MAX_BYTES = 128
+# Room in the kernel for what arrives while the gateway is busy: the requests of a thousand nodes,
+# of which each takes 768 bytes there or more (docs/decisions/0011). It is as much as the system
+# allows, if that is less (net.core.rmem_max).
+_RECEIVE_BUFFER_BYTES = 1 << 20
 # Datagrams taken in one go, so that a flood on UDP doesn't starve the serial ports.
 _READS_AT_ONCE = 64
 
@@ -51,6 +55,7 @@ class UdpLink(Link):
                 self._socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
             else:
                 self._socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
             self._socket.bind((config.bind, config.port))
         except OSError:
             self._socket.close()
