@@ -155,7 +155,7 @@ class BootedRig(Rig):
         until_s = time.monotonic() + _SETTLE_S
         while left := [sample for sample in waiting if sample in self.ledger.missing]:
             assert time.monotonic() < until_s, f"{len(left)} of {len(waiting)} have not arrived"
-            await self._next_arrival(_POLL_S)
+            await self.next_arrival(_POLL_S)
         assert not self.ledger.wrong
 
     async def delivered_by(self, node: str) -> None:
@@ -164,7 +164,7 @@ class BootedRig(Rig):
         until_s = time.monotonic() + _SETTLE_S
         while self.ledger.nodes[node].delivered == before:
             assert time.monotonic() < until_s, f"nothing arrives from {node}"
-            await self._next_arrival(_POLL_S)
+            await self.next_arrival(_POLL_S)
 
     def _make_gateway(self) -> Any:
         return InstalledGateway(self)

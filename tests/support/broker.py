@@ -5,9 +5,7 @@ import getpass
 import hashlib
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -19,24 +17,10 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from feltpost_tools.sim.broker import free_port as free_port
+from feltpost_tools.sim.broker import numbers_of as numbers_of
+
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-def free_port() -> int:
-    """Return a port that nobody has, for UDP or TCP.
-
-    It is below those that the system hands out by itself: one of these may become some client's
-    while a server that a test has stopped is away from it.
-    """
-    while True:
-        port = random.randrange(10_240, 32_768)
-        try:
-            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-                with socket.socket(socket.AF_INET, kind) as probe:
-                    probe.bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return port
 
 
 def password_line(name: str, password: str) -> str:
@@ -108,12 +92,6 @@ class Arrival:
         """(node, journal, number) of each of its readings."""
         node, journal = self.properties["node"], int(self.properties["journal"])
         return [(node, journal, number) for number in numbers_of(self.properties["seq"])]
-
-
-def numbers_of(ranges: str) -> list[int]:
-    """The numbers in `40-43,47`."""
-    ends = [part.partition("-") for part in ranges.split(",")]
-    return [n for first, _, last in ends for n in range(int(first), int(last or first) + 1)]
 
 
 class Subscriber:

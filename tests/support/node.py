@@ -7,31 +7,13 @@ import socket
 from typing import Any
 
 import cbor2
-from aiocoap import Message, oscore
+from aiocoap import Message
 from aiocoap.numbers import codes
 from aiocoap.numbers.types import CON
 
+from feltpost_tools.sim.oscore_keys import NodeKeys as NodeKeys
+
 BASE_TIME_S = 1_790_000_000
-
-
-class NodeKeys(oscore.CanProtect, oscore.CanUnprotect, oscore.SecurityContextUtils):
-    """The node's side of a security context, without any storage."""
-
-    alg_aead = oscore.AES_CCM_16_64_128()
-    hashfun = oscore.hashfunctions["sha256"]
-    id_context = None
-    recipient_id = b""
-    echo_recovery = None
-
-    def __init__(self, key_id: bytes, key: bytes, sequence_number: int = 0) -> None:
-        self.sender_id = key_id
-        self.derive_keys(b"", key)
-        self.recipient_replay_window = oscore.ReplayWindow(32, lambda: None)
-        self.recipient_replay_window.initialize_empty()
-        self.sender_sequence_number = sequence_number
-
-    def post_seqnoincrease(self) -> None:
-        pass
 
 
 def pack(count: int, first_value: int = 0, time_s: int = BASE_TIME_S) -> bytes:

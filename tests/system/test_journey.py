@@ -99,7 +99,7 @@ def test_without_flash_a_board_starts_a_new_journal_and_repeats_no_nonce(rig):
     assert (outcome.wrong, outcome.duplicates) == (0, 0)
     # A sender sequence number used again would have been taken for a replay.
     assert "replay" not in log
-    journals = {journal for _, journal, _ in ledger._seen}
+    journals = {journal for _, journal, _ in ledger.seen}
     assert journals == {1, 2, 3, 4}
 
 

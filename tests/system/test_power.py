@@ -51,8 +51,8 @@ def test_readings_of_an_outage_survive_power_cuts(rig):
     assert waiting >= 2 * 60 * 4
     assert (outcome.missing, outcome.wrong) == (0, 0), (ledger.missing[:5], ledger.wrong[:5])
     # One journal over all five boots, and no number left out or given twice.
-    numbers = sorted(number for _, journal, number in ledger._seen if journal == 1)
-    assert numbers == list(range(len(ledger._seen)))
+    numbers = sorted(number for _, journal, number in ledger.seen if journal == 1)
+    assert numbers == list(range(len(ledger.seen)))
 
 
 def test_power_cut_in_any_flash_write_loses_only_what_was_not_yet_journalled(rig):
@@ -129,8 +129,8 @@ def test_readings_in_rtc_memory_survive_resets(rig):
     assert outage > 0
     assert waiting >= 20 * 4
     assert (outcome.missing, outcome.wrong) == (0, 0), (ledger.missing[:5], ledger.wrong[:5])
-    numbers = sorted(number for _, journal, number in ledger._seen if journal == 1)
-    assert numbers == list(range(len(ledger._seen)))
+    numbers = sorted(number for _, journal, number in ledger.seen if journal == 1)
+    assert numbers == list(range(len(ledger.seen)))
 
 
 def test_a_reset_in_any_write_to_rtc_memory_loses_only_what_was_not_yet_journalled(rig):

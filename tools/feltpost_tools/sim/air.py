@@ -4,8 +4,13 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from feltpost_tools.faults.disturbance import Disturbance, carry
 from feltpost_tools.sim.radio import AccessPoint, Radio
+
+if TYPE_CHECKING:
+    from feltpost_tools.sim.tap import Tap
 
 _DATAGRAM_MOST = 65_536
 
@@ -17,7 +22,7 @@ class Air:
     """A relay on the loopback interface, one for each board.
 
     The board sends to ``port``; the gateway sees a peer of its own for each board. Nothing is
-    carried while ``radio`` is on no network.
+    carried while ``radio`` is on no network, and what is carried goes through ``disturbance``.
     """
 
     def __init__(
@@ -27,14 +32,19 @@ class Air:
         sent: Callable[[], None],
         arriving: Callable[[Callable[[], None]], None],
         unreachable: Callable[[], None],
+        later: Callable[[int, Callable[[], object]], object],
     ):
         """now_us: returns simulated Unix time. sent is called for each datagram from the board;
         arriving for each one to it, with a function that delivers it; unreachable when nobody
-        listens at the gateway's port."""
+        listens at the gateway's port, or a datagram is lost; later: calls a function after so many
+        simulated milliseconds."""
+        self.disturbance: Disturbance | None = None
+        self.tap: Tap | None = None
         self.radio = Radio([AccessPoint(SSID)], now_us)
         self._sent = sent
         self._arriving = arriving
         self._unreachable = unreachable
+        self._later = later
         self._board_address: tuple[str, int] | None = None
         self._inner = _bound_socket()
         self._outer = _bound_socket()
@@ -62,10 +72,11 @@ class Air:
             except BlockingIOError:
                 return
             if self._carries():
-                self._sent()
-                # The gateway may be down, which the board must find out by itself.
-                with contextlib.suppress(ConnectionRefusedError):
-                    self._outer.send(data)
+                if self.tap:
+                    self.tap.from_node(data)
+                way = self.disturbance.from_node if self.disturbance else None
+                if not carry(way, data, self._to_gateway, self._later):
+                    self._unreachable()
 
     def close(self) -> None:
         """Take the air away."""
@@ -73,6 +84,15 @@ class Air:
         for side in (self._inner, self._outer):
             loop.remove_reader(side)
             side.close()
+
+    def _to_gateway(self, data: bytes) -> None:
+        if self._outer.fileno() < 0:
+            # It was on its way when the air was taken away.
+            return
+        self._sent()
+        # The gateway may be down, which the board must find out by itself.
+        with contextlib.suppress(ConnectionRefusedError):
+            self._outer.send(data)
 
     def _from_gateway(self) -> None:
         try:
@@ -82,15 +102,23 @@ class Air:
         except ConnectionRefusedError:
             self._unreachable()
             return
-        address = self._board_address
-        if address and self._carries():
-            self._arriving(lambda: self._deliver(data, address))
+        if self._carries():
+            way = self.disturbance.to_node if self.disturbance else None
+            if not carry(way, data, self._to_board, self._later):
+                self._unreachable()
 
     def _carries(self) -> bool:
         point = self.radio.point
         return point is not None and point.carries
 
+    def _to_board(self, data: bytes) -> None:
+        address = self._board_address
+        if address and self._inner.fileno() >= 0:
+            self._arriving(lambda: self._deliver(data, address))
+
     def _deliver(self, data: bytes, address: tuple[str, int]) -> None:
+        if self.tap:
+            self.tap.to_node(data)
         self._inner.sendto(data, address)
 
 

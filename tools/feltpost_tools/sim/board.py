@@ -5,7 +5,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from feltpost_gateway import slipmux
 from feltpost_tools.sim import channel
@@ -29,6 +29,9 @@ from feltpost_tools.sim.rom import BROWN_OUT
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.watchdog import Watchdog
 from feltpost_tools.sim.world import ANSWER_WAIT_US, World
+
+if TYPE_CHECKING:
+    from feltpost_tools.sim.tap import Tap
 
 # What the shims and the prompt take of the heap (30 kB without asyncio, 32-bit); on a board the
 # like is in flash. It is given on top, so that heap_kib means what it means on a board.
@@ -87,7 +90,10 @@ class Board:
             version = ".".join(map(str, interpreter.version))
             self.chip.put(BOOTLOADER, micropython(version, hardware.journal_blocks))
         self.rtc = RtcMemory()
-        self.line = SerialLine(folder / "tty", self._from_line)
+        self.line = SerialLine(
+            folder / "tty", self._from_line, self._no_answer_expected, world.later
+        )
+        self.tap: Tap | None = None
         self._hardware = hardware
         self._image = image
         self._interpreter = interpreter
@@ -142,6 +148,7 @@ class Board:
             self._request_sent,
             self._deliver_datagram,
             self._no_answer_expected,
+            self._world.later,
         )
         return self.air.port
 
@@ -186,6 +193,10 @@ class Board:
             if supervisor:
                 await supervisor
         self.nvs.revert()
+
+    def set_date(self, date_ms: int) -> None:
+        """Set the date, Unix milliseconds, while the application runs."""
+        self._input(lambda: self._clock.set_date(date_ms))
 
     def brown_out(self, seed: int = 0) -> None:
         """Let the supply voltage dip: the chip boots again, and RTC memory is damaged.
@@ -497,6 +508,8 @@ class Board:
         for item in self._sent.feed(data):
             if isinstance(item, slipmux.Coap) and self.line.plugged:
                 self._request_sent()
+                if self.tap:
+                    self.tap.from_node(item.message)
         self._print(data)
 
     def _print(self, data: bytes) -> None:
@@ -516,6 +529,9 @@ class Board:
         answers = [i for i in self._answered.feed(data) if isinstance(i, slipmux.Coap)]
         if answers:
             self._no_answer_expected()
+            if self.tap:
+                for answer in answers:
+                    self.tap.to_node(answer.message)
         elif not self._answered.in_frame:
             # Somebody types, or a tool does, and has its time-outs in real time.
             self._request_sent()

@@ -1,7 +1,9 @@
 """A real mosquitto on a free loopback port, and a subscriber to it."""
 
 import asyncio
+import contextlib
 import json
+import random
 import shutil
 import socket
 import time
@@ -22,13 +24,25 @@ from feltpost_tools.sim.ledger import Arrived
 _START_S = 10.0
 _STOP_S = 10.0
 _SESSION_S = 86_400
+# Where mosquitto keeps sessions, in its folder.
+_DATABASE = "mosquitto.db"
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nobody has, for UDP or TCP.
+
+    It is below those that the system hands out by itself: one of these may become some client's
+    while a server that is to come back is away from it.
+    """
+    while True:
+        port = random.randrange(10_240, 32_768)
+        try:
+            for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                with socket.socket(socket.AF_INET, kind) as probe:
+                    probe.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return port
 
 
 class Broker:
@@ -106,20 +120,42 @@ class Broker:
             process.kill()
             await process.wait()
 
+    async def kill(self) -> None:
+        """End it as a power cut would (SIGKILL): what it had not written down is lost."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+    def forget(self) -> None:
+        """While it is away, lose all sessions and what was queued in them."""
+        if self.running:
+            raise FeltpostError("the broker is running; stop it first, or it forgets nothing")
+        (self._folder / _DATABASE).unlink(missing_ok=True)
+
 
 class Subscriber:
     """Subscribes to all readings, with a session that outlives a broker's restart.
 
     received is called in the event loop for each reading of each message, with the monotonic time
-    at which the message came.
+    at which the message came; renewed after the broker had lost the session, once it is subscribed
+    again.
     """
 
     def __init__(
-        self, host: str, port: int, topic: str, received: Callable[[Arrived, float], None]
+        self,
+        host: str,
+        port: int,
+        topic: str,
+        received: Callable[[Arrived, float], None],
+        renewed: Callable[[], None] = lambda: None,
     ):
         self._address = (host, port)
         self._topic = topic
         self._received = received
+        self._renewed = renewed
         self._loop = asyncio.get_running_loop()
         self._subscribed = asyncio.Event()
         self.failure: str | None = None
@@ -162,7 +198,12 @@ class Subscriber:
             client.subscribe(self._topic, options=SubscribeOptions(qos=1))
 
     def _on_subscribe(self, *_: Any) -> None:
-        self._loop.call_soon_threadsafe(self._subscribed.set)
+        self._loop.call_soon_threadsafe(self._note_subscribed)
+
+    def _note_subscribed(self) -> None:
+        if self._subscribed.is_set():
+            self._renewed()
+        self._subscribed.set()
 
     def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         now_s = time.monotonic()
@@ -175,11 +216,7 @@ def readings(message: mqtt.MQTTMessage) -> list[Arrived]:
     *_, node, _ = message.topic.split("/")
     # paho sets the attributes of Properties by name, which its types do not show.
     properties = dict(getattr(message.properties, "UserProperty", ()))
-    numbers = [
-        number
-        for first, _, last in (part.partition("-") for part in properties["seq"].split(","))
-        for number in range(int(first), int(last or first) + 1)
-    ]
+    numbers = numbers_of(properties["seq"])
     base_name = ""
     arrived = []
     for number, record in zip(numbers, json.loads(message.payload), strict=True):
@@ -197,3 +234,9 @@ def readings(message: mqtt.MQTTMessage) -> list[Arrived]:
             )
         )
     return arrived
+
+
+def numbers_of(ranges: str) -> list[int]:
+    """Return the numbers in `40-43,47`."""
+    ends = [part.partition("-") for part in ranges.split(",")]
+    return [n for first, _, last in ends for n in range(int(first), int(last or first) + 1)]

@@ -7,19 +7,32 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
+from feltpost_tools.faults.disturbance import Disturbance, carry
+
 _CHUNK = 4096
 
 
 class SerialLine:
     """The cable between a board's console and whoever opens ``path``, a symbolic link.
 
-    Bytes that nobody takes are lost, as on a real line.
+    Bytes that nobody takes are lost, as on a real line. What it carries goes through
+    ``disturbance``.
     """
 
-    def __init__(self, path: Path, received: Callable[[bytes], None]):
-        """received is called with what comes from outside."""
+    def __init__(
+        self,
+        path: Path,
+        received: Callable[[bytes], None],
+        ruined: Callable[[], None],
+        later: Callable[[int, Callable[[], object]], object],
+    ):
+        """received is called with what comes from outside, ruined when the line did not carry
+        something as it was; later: calls a function after so many milliseconds."""
         self.path = path
+        self.disturbance: Disturbance | None = None
         self._received = received
+        self._ruined = ruined
+        self._later = later
         self._master: int | None = None
         self._slave: int | None = None
         self._unplug_after: int | None = None
@@ -30,7 +43,8 @@ class SerialLine:
         return self._master is not None
 
     def plug(self) -> None:
-        """Put the cable in: the port appears under its name."""
+        """Put the cable in, if it is not: the port appears under its name, and the cable stays."""
+        self._unplug_after = None
         if self._master is not None:
             return
         self._master, self._slave = os.openpty()
@@ -68,10 +82,14 @@ class SerialLine:
                 self._unplug_after = None
                 self.unplug()
                 return
-        self._write(data)
+        way = self.disturbance.from_node if self.disturbance else None
+        if not carry(way, data, self._write, self._later):
+            self._ruined()
 
     def _write(self, data: bytes) -> None:
-        assert self._master is not None
+        if self._master is None:
+            # It was on its way when the cable was pulled.
+            return
         with contextlib.suppress(BlockingIOError):
             os.write(self._master, data)
 
@@ -81,4 +99,6 @@ class SerialLine:
             data = os.read(self._master, _CHUNK)
         except BlockingIOError:
             return
-        self._received(data)
+        way = self.disturbance.to_node if self.disturbance else None
+        if not carry(way, data, self._received, self._later):
+            self._ruined()

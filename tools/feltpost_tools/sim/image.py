@@ -24,7 +24,8 @@ class Image:
         self._firmware = folder / "firmware"
         self.shims = folder / "shims"
         compile_modules(SHIMS, self.shims)
-        layout.lay_out(build(folder / "application", firmware), self._firmware)
+        self.application = build(folder / "application", firmware)
+        layout.lay_out(self.application, self._firmware)
         # The shim that runs main.py stays as it is: that is how a board finds it.
         shutil.copy(SHIMS / "boot.py", self.shims)
 

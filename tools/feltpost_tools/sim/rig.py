@@ -8,28 +8,33 @@ import contextlib
 import math
 import os
 import secrets
-import socket
+import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Self
 
 from feltpost_tools.errors import FeltpostError
-from feltpost_tools.sim import interpreter
+from feltpost_tools.faults.mqtt_packets import Published
+from feltpost_tools.faults.mqtt_proxy import MqttProxy
+from feltpost_tools.sim import interpreter, settling, taps
 from feltpost_tools.sim import kit as indoor_climate
 from feltpost_tools.sim.board import Board
-from feltpost_tools.sim.broker import Broker, Subscriber
+from feltpost_tools.sim.broker import Broker, Subscriber, free_port
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.gateway_process import Enrolled, GatewayProcess, write_configuration
 from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.kit import Kit, Sampled
 from feltpost_tools.sim.ledger import Arrived, Ledger
+from feltpost_tools.sim.ledger_verdict import Verdict
+from feltpost_tools.sim.listed_gaps import eui64, listed_gaps
 from feltpost_tools.sim.trace import Trace
 from feltpost_tools.sim.world import Alarm, World
 
 OWNER = "demo"
+_STORE = "feltpost.db"
 
 LinkKind = Literal["serial", "udp"]
 
@@ -46,7 +51,9 @@ class Plan:
     None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
     that each board has for its journal, 0 for a journal in RAM. crystal_ppm, sleep_ppm,
     epoch: as in Hardware.
-    kit: what is on each board.
+    kit: what is on each board. store_settings: more of the gateway's table ``[store]``.
+    tapped: listen in on all links, for the ledger's verdict; ``mqtt`` then lies between gateway
+    and broker.
     """
 
     trace: Trace
@@ -61,6 +68,8 @@ class Plan:
     sleep_ppm: int = 0
     epoch: int = 2000
     kit: Kit = indoor_climate
+    store_settings: Mapping[str, int | str] | None = None
+    tapped: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ class Rig:
         self.ledger = ledger or Ledger()
         self.nodes: list[Node] = []
         self.broker: Broker | None = None
+        self.mqtt: MqttProxy | None = None
         # Marks this run's topics, in case the broker is one that others use too.
         self.site = f"run-{secrets.token_hex(3)}"
         self._arrived = asyncio.Event()
@@ -119,15 +129,17 @@ class Rig:
         self.clock = SharedClock(self.folder / "clock", self._start_us)
         self.world = World(self.clock, plan.speed)
         image = await asyncio.to_thread(Image, self.folder / "image", plan.firmware)
-        self.udp_port = _free_udp_port()
+        self.udp_port = free_port()
         for number, link in enumerate(plan.links, start=1):
             self.nodes.append(self._node(number, link, image, found))
         address = await self._start_broker()
         self.subscriber = Subscriber(
-            *address, f"feltpost/{OWNER}/{self.site}/+/readings", self._take
+            *address, f"feltpost/{OWNER}/{self.site}/+/readings", self._take, self._session_renewed
         )
         await self.subscriber.start()
         self._exit.push_async_callback(self.subscriber.stop)
+        if plan.tapped:
+            address = await self._start_proxy(address)
         self._write_gateway_configuration(address)
         self.gateway = self._make_gateway()
         self._exit.push_async_callback(self.gateway.stop)
@@ -136,6 +148,8 @@ class Rig:
         for node in self.nodes:
             self._exit.push_async_callback(node.board.close)
             self._connect(node)
+            if plan.tapped:
+                taps.connect(node.board, node.enrolled, self.ledger, self.clock.now_us)
         await self.gateway.start()
         self.world.listening = lambda: self.gateway.running
         for node in self.nodes:
@@ -177,6 +191,12 @@ class Rig:
         await self.broker.start()
         return self.broker.host, self.broker.port
 
+    async def _start_proxy(self, broker: tuple[str, int]) -> tuple[str, int]:
+        self.mqtt = MqttProxy(broker, self._handed_over, self._has_arrived)
+        self._exit.push_async_callback(self.mqtt.stop)
+        await self.mqtt.start()
+        return self.mqtt.host, self.mqtt.port
+
     def _make_gateway(self) -> GatewayProcess:
         return GatewayProcess(
             self.folder / "gateway.toml", self.clock.path, self.folder / "gateway.log"
@@ -185,13 +205,14 @@ class Rig:
     def _write_gateway_configuration(self, broker: tuple[str, int]) -> None:
         write_configuration(
             self.folder / "gateway.toml",
-            store=self.folder / "feltpost.db",
+            store=self.folder / _STORE,
             udp_port=self.udp_port,
             serial_ports=[node.board.line.path for node in self.nodes if node.link == "serial"],
             broker=broker,
             nodes=[node.enrolled for node in self.nodes],
             owner=OWNER,
             site=self.site,
+            store_settings=self.plan.store_settings,
         )
 
     def _environment(self, quantity: str, now_us: int) -> float:
@@ -205,6 +226,25 @@ class Rig:
     def _take(self, reading: Arrived, monotonic_s: float) -> None:
         self.ledger.arrived(reading, monotonic_s)
         self._arrived.set()
+        if self.mqtt:
+            self.mqtt.look_again()
+
+    # mosquitto keeps nothing through a SIGKILL, which is not what a run is to find. So a PUBACK
+    # reaches the gateway once the subscriber has the message, and what goes to a broker that has
+    # lost the subscriber's session goes out again.
+
+    def _has_arrived(self, message: Published) -> bool:
+        node, journal, numbers = taps.numbers_in(message)
+        return all(self.ledger.has(node, journal, number) for number in numbers)
+
+    def _handed_over(self, message: Published) -> None:
+        node, journal, numbers = taps.numbers_in(message)
+        if numbers:
+            self.ledger.handed_over(node, journal, numbers)
+
+    def _session_renewed(self) -> None:
+        if self.mqtt:
+            self.mqtt.cut()
 
     @property
     def simulated_s(self) -> float:
@@ -231,19 +271,33 @@ class Rig:
             left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return False
-            await self._next_arrival(left_s)
+            await self.next_arrival(left_s)
         return True
 
-    async def _next_arrival(self, timeout_s: float) -> None:
+    async def settle(self, timeout_s: float = 90, lanes: int = 1) -> Verdict:
+        """Sample no more, as far as the ledger goes; wait until it finds nothing amiss.
+
+        Return what it finds amiss after timeout_s of real time. lanes: as for Ledger.verdict().
+        """
+        return await settling.settle(self, timeout_s, lanes)
+
+    def enter_gaps(self) -> None:
+        """Enter into the ledger what the gateway lists as lost by now."""
+        names = {eui64(node.enrolled.mac): node.name for node in self.nodes}
+        try:
+            gaps = listed_gaps(self.folder / _STORE)
+        except sqlite3.Error:
+            # A gateway that salvages its store has none for a while.
+            return
+        self.ledger.forget_gaps()
+        for gap in gaps:
+            self.ledger.gap(names[gap.eui64], gap.journal, gap.first, gap.count, gap.reason)
+
+    async def next_arrival(self, timeout_s: float) -> None:
+        """Wait for a reading to come to the subscriber, but no longer than timeout_s, real time."""
         self._arrived.clear()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), timeout_s)
-
-
-def _free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def default_links(count: int, choice: Literal["serial", "udp", "both"]) -> list[LinkKind]:

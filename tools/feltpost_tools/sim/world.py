@@ -73,6 +73,7 @@ class World:
         self._participants: list[Participant] = []
         self._timer: asyncio.Handle | None = None
         self._all_rest_since_us: int | None = None
+        self._waits: set[asyncio.Task[None]] = set()
 
     def add(self, participant: Participant) -> None:
         """Let a board take part."""
@@ -83,6 +84,21 @@ class World:
         """Let a board leave; the clock no longer waits for it."""
         self._participants.remove(participant)
         self.changed()
+
+    def later(self, delay_ms: int, call: Callable[[], object]) -> None:
+        """Call a function once so much simulated time has passed."""
+        alarm = Alarm(self.clock.now_us() + delay_ms * 1000)
+
+        async def wait() -> None:
+            await alarm.rung.wait()
+            self.remove(alarm)
+            self._waits.discard(waiting)
+            call()
+
+        self.add(alarm)
+        waiting = asyncio.get_running_loop().create_task(wait())
+        # The loop itself keeps no task alive.
+        self._waits.add(waiting)
 
     def changed(self) -> None:
         """Note that a board has gone to rest, or has come or gone: the clock may move on."""

@@ -1,0 +1,1 @@
+"""What can be made to go wrong between a node and a broker, on simulated and on real equipment."""
