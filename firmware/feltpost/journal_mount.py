@@ -6,7 +6,7 @@ only, and not in memory after that.
 
 import errno
 
-from .journal_gaps import Gaps
+from .journal_gaps import GAP_CORRUPT, Gaps
 from .journal_page import (
     BAD,
     BLANK,
@@ -75,12 +75,26 @@ def _load_newest_two(journal):
 
 def _format(journal, new_number):
     journal._header.journal = new_number()
+    # A journal that was still in its first block when that one's header decayed can't be named any
+    # more. What it held is told of under the number of the new one.
+    journal.next = _headless_readings(journal._pages)
+    journal._gaps.lose(journal.next, GAP_CORRUPT)
     for block in range(journal._pages.count):
         if journal._start(block):
             journal._newest = block
             journal._header, journal._page = journal._page, journal._header
             return
     raise OSError(errno.EIO)
+
+
+def _headless_readings(pages):
+    # Return how many numbers the readings in the first block take, if it was a journal's first:
+    # then they count from 0.
+    count = 0
+    for slot in range(pages.slots):
+        if pages.state(0, slot, slot) == GOOD:
+            count = slot + 1
+    return count
 
 
 def _replay(journal):

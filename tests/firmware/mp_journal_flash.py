@@ -268,6 +268,17 @@ def test_flipped_bits_in_a_header_lose_that_block_only():
             check.equal(held(mounted(damaged_chip, 4))[-1], number)
 
 
+def test_flipped_bits_in_the_only_header_are_told_of_in_a_journal_anew():
+    chip, journal = new(12)
+    journal.free(5)
+    for bit in range(0, 8 * _HEADER_BYTES, 3):
+        damaged_chip = flipped(chip, bit // 8, bit % 8)
+        damaged = mounted(damaged_chip, 2, lambda: 8)
+        check.equal(state(damaged), (8, 12, 12, [(0, 12, GAP_CORRUPT)], []), f"bit {bit}")
+        check.equal(append(damaged), 12)
+        check.equal(state(mounted(damaged_chip, 3)), state(damaged))
+
+
 def test_flipped_bits_in_a_mark_lose_no_reading():
     chip, journal = new(30)
     journal.free(4)
