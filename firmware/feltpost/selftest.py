@@ -29,6 +29,8 @@ _FILE_BYTES = const(4096)
 _PATTERN = bytes(range(256))
 
 _TRIES = const(3)
+# A sensor may be busy with what the application had begun when it was interrupted.
+_PAUSE_MS = const(1_000)
 _ANSWER_MS = const(2_000)
 
 
@@ -128,6 +130,7 @@ async def _measure(device, values):
         except sensor.SensorError as error:
             why = str(error)
             device.recover()
+            await asyncio.sleep_ms(_PAUSE_MS)
             continue
         for i, (quantity, digits) in enumerate(device.CHANNELS):
             values[quantity] = None if raw[i] is None else raw[i] / 10**digits

@@ -5,6 +5,7 @@ import json
 
 from feltpost_tools.device.mpremote import Mpremote
 from feltpost_tools.flashing import selftest
+from feltpost_tools.sim.sensors.device import Nack
 
 WAIT_S = 60
 PASSWORD = "hemmelig"
@@ -58,3 +59,32 @@ def test_a_node_tests_itself_and_goes_on_as_if_nothing_had_been(rig):
     assert "wrong password" in link.why
     assert "password" in link.advice
     assert PASSWORD not in repr(refused)
+
+
+def test_a_sensor_that_is_busy_with_what_was_interrupted_is_tried_again(rig):
+    async def run():
+        async with rig(["udp"]) as running:
+            running.world.speed = 60
+            board = running.nodes[0].board
+            board.line.plug()
+            port = Mpremote(str(board.line.path))
+            await port.soft_reset()
+            interrupt_stop_of(board._hardware.parts["i2c0"], 0x62)
+            return await selftest.checks(port)
+
+    made = asyncio.run(run())
+    (scd41,) = (check for check in made if check.of == "scd41")
+    assert scd41.ok, scd41
+
+
+def interrupt_stop_of(bus, address):
+    """Have the next command find an SCD41 that has just been told to stop, for half a second."""
+    (device,) = (device for device in bus._devices if device.address == address)
+    execute = device._execute
+
+    def stop_first(command, now_us):
+        device._execute = execute
+        device._busy_until_us = now_us + 500_000
+        raise Nack
+
+    device._execute = stop_first

@@ -17,7 +17,7 @@ from feltpost_tools import catalogue, errors, language, main
 from feltpost_tools.language import _, several
 
 # What is for developers only speaks English; the files of boards and kits are written by them.
-EXEMPT = ("catalogue.py", "demo/", "sim/", "hardware.py")
+EXEMPT = ("catalogue.py", "demo/", "faults/", "hil/", "sim/", "hardware.py")
 
 # What an installation lacks is found out by whoever sets it up, before a technician has it.
 ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type)} - {"MissingTool"}
