@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.system.chaos.plugin import Chaos
 
 from feltpost_tools.sim.interpreter import Interpreter, find
 
 _BOOTED = Path(__file__).parent / "booted"
+_CHAOS = Path(__file__).parent / "system" / "test_chaos.py"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,13 +18,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="only the tests of the installed package, on a Debian 13 that is booted (as root)",
     )
+    parser.addoption(
+        "--chaos",
+        type=int,
+        metavar="N",
+        help="only the chaos runs, with N faults (else they have 100, beside all other tests)",
+    )
+    parser.addoption(
+        "--chaos-seed",
+        type=int,
+        metavar="SEED",
+        help="decides what the chaos runs do (else drawn anew, and printed)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Chaos(config), "chaos")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = config.getoption("booted")
+    booted = config.getoption("booted")
+    only_chaos = config.getoption("chaos") is not None
     kept, left_out = [], []
     for item in items:
-        (kept if item.path.is_relative_to(_BOOTED) == wanted else left_out).append(item)
+        wanted = item.path.is_relative_to(_BOOTED) == booted
+        wanted = wanted and (item.path == _CHAOS or not only_chaos)
+        (kept if wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
     items[:] = kept
 

@@ -14,9 +14,14 @@ from pathlib import Path
 
 from feltpost_gateway import salvage
 from feltpost_gateway.errors import StoreError, StoreUnavailableError
-from feltpost_gateway.faults import is_damage, is_passing
+from feltpost_gateway.faults import is_damage, is_other_schema, is_passing
 from feltpost_gateway.logs import EventLog
-from feltpost_gateway.migrations import is_shrinkable, make_shrinkable, migrate
+from feltpost_gateway.migrations import (
+    has_whole_schema,
+    is_shrinkable,
+    make_shrinkable,
+    migrate,
+)
 
 _BUSY_TIMEOUT_S = 5.0
 
@@ -48,7 +53,7 @@ class Database:
             try:
                 return self._open_sound()
             except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-                if not is_damage(error):
+                if not is_damage(error) and not is_other_schema(error):
                     raise
                 self._salvage(str(error))
             return self._open_sound()
@@ -123,6 +128,8 @@ class Database:
         try:
             self._check(connection)
             migrate(connection, str(self._path))
+            if not has_whole_schema(connection):
+                raise _damage("its tables are not what they were")
             if not is_shrinkable(connection):
                 self._make_shrinkable(connection)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -145,9 +152,7 @@ class Database:
         finally:
             connection.set_progress_handler(None, 0)
         if verdict != "ok":
-            damage = sqlite3.DatabaseError(verdict)
-            damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-            raise damage
+            raise _damage(verdict)
 
     def _make_shrinkable(self, connection: sqlite3.Connection) -> None:
         try:
@@ -184,3 +189,9 @@ class Database:
             not_kept=", ".join(salvage.NOT_KEPT),
         )
         self._suspect.unlink(missing_ok=True)
+
+
+def _damage(what: str) -> sqlite3.DatabaseError:
+    damage = sqlite3.DatabaseError(what)
+    damage.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return damage

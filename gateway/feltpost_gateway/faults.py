@@ -41,6 +41,15 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and _primary_code(error) in _DAMAGED
 
 
+def is_other_schema(error: BaseException) -> bool:
+    """Tell whether a statement did not fit the file's tables.
+
+    Those that bring a store up to date do, unless a name in it is not what it was. Of any other
+    statement it may be the fault.
+    """
+    return isinstance(error, sqlite3.Error) and _primary_code(error) == sqlite3.SQLITE_ERROR
+
+
 def is_passing(error: BaseException) -> bool:
     """Tell whether the same thing can succeed later: disk full, failing, read-only or in use."""
     if isinstance(error, sqlite3.Error):

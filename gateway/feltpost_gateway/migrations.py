@@ -6,6 +6,7 @@ shrink, is looked for in the file itself and mended by a VACUUM.
 """
 
 import sqlite3
+from contextlib import closing
 from importlib import resources
 
 from feltpost_gateway.errors import StoreError
@@ -44,6 +45,14 @@ def migrate(connection: sqlite3.Connection, name: str) -> None:
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{script.read_text()}\nPRAGMA user_version = {number};\nCOMMIT;"
         )
+
+
+def has_whole_schema(connection: sqlite3.Connection) -> bool:
+    """Tell whether every table and index is as `migrate` makes it; what else there is may be."""
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as fresh:
+        migrate(fresh, "a fresh store")
+        return set(fresh.execute(query)) <= set(connection.execute(query))
 
 
 def is_shrinkable(connection: sqlite3.Connection) -> bool:

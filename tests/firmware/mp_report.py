@@ -169,7 +169,8 @@ def test_the_watchdog_has_its_word_while_it_sends_and_not_while_it_pauses():
     word, at_pause = Word(), []
 
     async def sleep_ms(duration_ms):
-        if duration_ms >= 1_000:
+        # It waits before the first request as well, by chance up to two seconds.
+        if word.promises and duration_ms >= 1_000:
             at_pause.append(word.promises[-1])
             if len(at_pause) == 3:
                 raise Stop

@@ -15,6 +15,7 @@ from aiocoap.numbers import codes
 from tests.support.broker import Subscriber, free_port
 from tests.support.node import BASE_TIME_S, Node, NodeKeys, pack
 
+from feltpost_tools.errors import FeltpostError
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.gateway_process import Enrolled, GatewayProcess, write_configuration
 
@@ -74,7 +75,12 @@ class Site:
         while self._crashes:
             point, nth = self._crashes.pop(0)
             self.gateway.crash_at(point, nth)
-            await self._begin()
+            try:
+                await self._begin()
+            except FeltpostError:
+                # Housekeeping may pass its point before the gateway says that it serves.
+                if self.gateway.crashed_at is None:
+                    raise
             assert await self.gateway.ended() == -signal.SIGKILL
             assert self.gateway.crashed_at == f"{point} {nth}"
             self._serves.clear()

@@ -1,17 +1,9 @@
-"""The relays that disturb, between real sockets and real terminals."""
+"""The relay that disturbs datagrams, between real sockets."""
 
 import asyncio
-import os
 import socket
-import tty
-from contextlib import contextmanager
 
-import pytest
-import serial
-
-from feltpost_tools.errors import FeltpostError
 from feltpost_tools.faults.disturbance import Disturbance, Done
-from feltpost_tools.faults.serial_proxy import SerialProxy
 from feltpost_tools.faults.udp_proxy import UdpProxy
 
 HERE = ("127.0.0.1", 0)
@@ -118,75 +110,3 @@ def test_a_gateway_that_is_away_is_no_end_to_the_relay():
         back.transport.close()
 
     udp(test)
-
-
-@contextmanager
-def board(folder):
-    """A terminal in a real port's place: what the board reads and writes, and the port's path."""
-    ours, theirs = os.openpty()
-    tty.setraw(theirs)
-    os.set_blocking(ours, False)
-    path = folder / "port"
-    path.symlink_to(os.ttyname(theirs))
-    try:
-        yield ours, path
-    finally:
-        os.close(theirs)
-        os.close(ours)
-
-
-async def read(descriptor, count):
-    """Return count bytes of what comes from a non-blocking descriptor."""
-    data = b""
-    arrived = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(descriptor, arrived.set)
-    try:
-        async with asyncio.timeout(PATIENCE_S):
-            while len(data) < count:
-                arrived.clear()
-                await arrived.wait()
-                data += os.read(descriptor, 4096)
-    finally:
-        loop.remove_reader(descriptor)
-    return data
-
-
-def test_a_serial_relay_carries_both_ways_and_disturbs(tmp_path):
-    async def run():
-        with board(tmp_path) as (end, port):
-            async with SerialProxy(port, tmp_path / "relay", 115_200) as proxy:
-                with serial.Serial(str(tmp_path / "relay"), timeout=0) as gateway:
-                    os.write(end, b"from the board")
-                    assert await read(gateway.fileno(), 14) == b"from the board"
-                    gateway.write(b"to the board")
-                    assert await read(end, 12) == b"to the board"
-                    proxy.line.disturbance = Disturbance(1, duplicate=1.0, serial=True)
-                    gateway.write(b"twice ")
-                    assert await read(end, 12) == b"twice twice "
-
-    asyncio.run(run())
-
-
-def test_a_port_that_hangs_up_takes_the_relay_with_it(tmp_path):
-    async def run():
-        with board(tmp_path) as (_, port):
-            proxy = SerialProxy(port, tmp_path / "relay", 115_200)
-            await proxy.__aenter__()
-            assert (tmp_path / "relay").exists()
-        async with asyncio.timeout(PATIENCE_S):
-            while proxy.line.plugged:  # noqa: ASYNC110 - it hangs up within a turn of the loop
-                await asyncio.sleep(0)
-        assert not (tmp_path / "relay").is_symlink()
-        await proxy.__aexit__()
-
-    asyncio.run(run())
-
-
-def test_a_port_that_is_not_there_is_told(tmp_path):
-    async def run():
-        async with SerialProxy(tmp_path / "none", tmp_path / "relay", 115_200):
-            raise AssertionError
-
-    with pytest.raises(FeltpostError, match="none: the port can't be opened"):
-        asyncio.run(run())
