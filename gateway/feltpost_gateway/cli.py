@@ -13,6 +13,7 @@ from feltpost_gateway import (
     enrol_cli,
     export_cli,
     logs,
+    losses_cli,
     nodes_cli,
     owners_cli,
     setup_cli,
@@ -43,6 +44,7 @@ command(app)(enrol_cli.enrol_import)
 command(app)(export_cli.export)
 command(app)(export_cli.purge)
 command(app)(status_cli.status)
+command(app)(losses_cli.losses)
 command(app)(status_cli.destinations)
 command(app)(tail_cli.tail)
 command(app)(doctor_cli.doctor)

@@ -60,6 +60,12 @@ OPERATING: dict[str, str] = {
     "numbers": "numre",
     "topic": "emne",
     "reason": "grund",
+    "List what is missing: how many readings of which node, why, and when they were measured.": (
+        "Vis, hvad der mangler: hvor mange målinger af hvilken node, hvorfor, og hvornår målt."
+    ),
+    "nothing is missing": "intet mangler",
+    "measured after": "målt efter",
+    "and before": "og før",
     # Why readings are missing.
     "may still come": "kan stadig komme",
     "journal full": "journal fuld",

@@ -49,14 +49,20 @@ def read_status(
         connection.execute("ROLLBACK")
 
 
-def _read(
-    connection: sqlite3.Connection, names: tuple[str, ...], days: int, node: str | None
-) -> Status:
+def called(connection: sqlite3.Connection, node: str | None) -> dict[int, str]:
+    """Return owner/site/name, by row, of all nodes but the removed, or of those called `node`."""
     nodes = {}
     for row in load_nodes(connection, "WHERE NOT removed"):
         path = f"{row.node.owner}/{row.node.site}/{row.node.name}"
         if node is None or node in (row.node.name, path):
             nodes[row.id] = path
+    return nodes
+
+
+def _read(
+    connection: sqlite3.Connection, names: tuple[str, ...], days: int, node: str | None
+) -> Status:
+    nodes = called(connection, node)
     (since,) = connection.execute(
         "SELECT date('now', 'localtime', ?)", (f"-{days - 1} days",)
     ).fetchone()
