@@ -205,7 +205,7 @@ class Store:
 
         try:
             return await self._loop.run_in_executor(self._reader_thread, run)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             if is_damage(error):
                 self._give_up(error)
             raise StoreUnavailableError(f"{self._path} can't be read: {error}") from error
