@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--chaos-seed",
         type=int,
         metavar="SEED",
-        help="decides what the chaos runs do (else drawn anew, and printed)",
+        help="decides what the chaos runs do (else drawn anew for --chaos, and printed)",
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from tests.system.chaos import report
 
+# Those of the run of all tests are always the same, so that it is the change that turns it red.
 _FAULTS = 100
+_SEED = 20_261_122
 _SEEDS = 1_000_000
 
 # What a round says of itself travels under this name.
@@ -23,7 +25,7 @@ class Chaos:
         self.faults: int = _FAULTS if asked is None else asked
         seed = config.getoption("chaos_seed")
         if seed is None:
-            seed = random.SystemRandom().randrange(_SEEDS)
+            seed = _SEED if asked is None else random.SystemRandom().randrange(_SEEDS)
         told = getattr(config, "workerinput", {})
         self.seed: int = told.get("chaos_seed", seed)
         self._root = config.rootpath
