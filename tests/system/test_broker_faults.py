@@ -56,7 +56,8 @@ def test_acknowledgements_that_come_late(rig):
 
     verdict = run(rig, script)
     assert verdict.counts.duplicates == 0
-    assert verdict.counts.handed_over == verdict.counts.arrived
+    # That of the last message, of four readings, may be on its way.
+    assert verdict.counts.arrived - verdict.counts.handed_over <= 4
 
 
 def test_acknowledgements_that_are_lost_with_the_connection(rig):
