@@ -10,7 +10,7 @@ HOUR_S = 3600
 @pytest.mark.timeout(400)
 def test_a_day_arrives_as_it_was_sampled_over_both_links(rig):
     async def run():
-        async with rig(["serial", "udp"]) as running:
+        async with rig(["serial", "udp"], interval_s=120) as running:
             await running.until(24 * HOUR_S)
             assert await running.drain(60)
             return running.ledger
@@ -21,8 +21,8 @@ def test_a_day_arrives_as_it_was_sampled_over_both_links(rig):
     # wrong, and what it should have matched is missing.
     assert (outcome.missing, outcome.wrong, outcome.duplicates) == (0, 0, 0), ledger.wrong[:5]
     for node in ("node-1", "node-2"):
-        # Four readings a minute, the first within the first minute.
-        assert ledger.nodes[node].delivered >= 24 * 60 * 4
+        # Four readings every two minutes, the first within the first two.
+        assert ledger.nodes[node].delivered >= 24 * 30 * 4
 
 
 def test_readings_of_a_node_arrive_in_order_and_without_a_hole(rig):

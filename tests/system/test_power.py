@@ -62,7 +62,7 @@ def test_power_cut_in_any_flash_write_loses_only_what_was_not_yet_journalled(rig
     async def run():
         async with rig(["udp"], journal_blocks=4) as running:
             board = running.nodes[0].board
-            for round_number in range(16):
+            for round_number in range(8):
                 torn = list(Torn)[round_number % len(Torn)]
                 board.flash.cut_at(chance.randint(1, 120), torn, seed=round_number)
                 async with asyncio.timeout(60):
@@ -75,7 +75,7 @@ def test_power_cut_in_any_flash_write_loses_only_what_was_not_yet_journalled(rig
 
     ledger = asyncio.run(run())
     assert ledger.wrong == []
-    assert len(cuts_us) == 16
+    assert len(cuts_us) == 8
     # The board samples again as soon as it is back, and equal samples of a moment apart are one to
     # the ledger: it may call the later one missing.
     unexplained = [
@@ -85,7 +85,7 @@ def test_power_cut_in_any_flash_write_loses_only_what_was_not_yet_journalled(rig
     ]
     assert unexplained == []
     assert len(ledger.missing) <= 4 * len(cuts_us)
-    assert ledger.outcome().delivered > 200
+    assert ledger.outcome().delivered > 150
 
 
 def test_a_partition_that_cant_be_used_is_told_and_the_node_runs_on(rig):
