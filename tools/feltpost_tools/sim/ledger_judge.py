@@ -20,8 +20,8 @@ _CLOCK_READ_US = 2_000_000
 # docs/durability.md, reasons of gaps: those that a loss of power explains, and the gateway's own.
 _CUT_OFF = frozenset({2, 4})
 _AT_THE_GATEWAY = frozenset({0, 5, 6, 7})
-# A store that has lost pages, or commits, does not know any more what it had delivered of that; and
-# what it was about to send again, as it had not noted yet that it was taken, may be damaged by then.
+# A store that has lost pages, or commits, does not know any more what it had delivered of that.
+# And what it is about to send again, not having noted yet that it was taken, may be damaged.
 _FORGOTTEN = frozenset({0, 5, 7})
 
 
