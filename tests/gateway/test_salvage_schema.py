@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 from aiocoap.numbers import codes
 from tests.gateway.conftest import make_config, make_node, running
+from tests.gateway.old_stores import make_old
 from tests.support.node import pack
 
 from feltpost_gateway import service
@@ -71,4 +72,17 @@ def test_a_table_that_only_a_later_statement_would_miss_is_salvaged(tmp_path):
     asyncio.run(readings_taken(tmp_path, 12, 6, sequence_number=1000))
     with closing(sqlite3.connect(path)) as reader:
         assert reader.execute("SELECT sum(count) FROM packs").fetchone() == (18,)
+    assert (tmp_path / "feltpost.db.damaged-1").exists()
+
+
+def test_an_old_store_that_a_migration_does_not_fit_is_salvaged(tmp_path):
+    path = tmp_path / "feltpost.db"
+    packs = make_old(path, 1)
+    content = path.read_bytes()
+    assert b"next_seq" in content
+    path.write_bytes(content.replace(b"next_seq", b"next_sfq"))
+    asyncio.run(readings_taken(tmp_path, 1000, 6))
+    with closing(sqlite3.connect(path)) as reader:
+        (kept,) = reader.execute("SELECT count(*) FROM packs WHERE first < 1000").fetchone()
+    assert kept == len(packs)
     assert (tmp_path / "feltpost.db.damaged-1").exists()
