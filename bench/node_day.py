@@ -15,6 +15,7 @@ from typing import cast
 
 from feltpost_tools.flashing.compile import firmware_source
 from feltpost_tools.sim import kit
+from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.rig import Plan, Rig, shared_recording
 from feltpost_tools.sim.trace import Trace
 
@@ -171,7 +172,7 @@ async def _node(sensors: kit.Kit, folder: Path, heap_kib: int) -> AsyncIterator[
         ["udp"],
         interval_s=_INTERVAL_S,
         heap_kib=heap_kib,
-        firmware=firmware,
+        image=Image(folder / "image", firmware),
         kit=sensors,
     )
     async with Rig(plan, folder) as rig, tapped(rig) as tap:

@@ -1,9 +1,12 @@
 """What tests of every area share."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support import order
 from tests.system.chaos.plugin import Chaos
 
 from feltpost_tools.sim.interpreter import Interpreter, find
@@ -34,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Chaos(config), "chaos")
+    # In the background of a shell SIGINT is ignored, and so by all that tests start, Ctrl-C or not.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -45,7 +50,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         wanted = wanted and (item.path == _CHAOS or not only_chaos)
         (kept if wanted else left_out).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = kept
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = order.long_ones_first(kept, workers)
 
 
 @pytest.fixture(scope="session")

@@ -252,14 +252,19 @@ def test_damaged_mail_is_refused_and_not_asked_for_again_at_once():
         waits = gateway._answer
         gateway._answer = lambda *args, waits=waits: with_mail(waits(*args))
         board = Board(gateway)
-        for _ in range(17):
+        for _ in range(18):
             check.equal(board.send(), 0)
             board.sample()
-        check.equal(gateway.paths.count("m"), 1, mail)
         check.equal("mail refused" in "".join(board.lines), True, board.lines)
-        check.equal((has(OLD), len(gateway.arrived["1"])), (True, 19))
-        board.send()
-        check.equal((gateway.paths.count("m"), board.boots), (2, 1), mail)
+        check.equal((has(OLD), len(gateway.arrived["1"]), board.boots), (True, 20, 1), mail)
+        # On a busy machine a message may be sent again, of which the node counts one answer.
+        paths = []
+        for path in gateway.paths:
+            if path not in paths[-1:]:
+                paths.append(path)
+        asked = [number for number, path in enumerate(paths) if path == "m"]
+        # The seventeenth answer is heeded again.
+        check.equal((len(asked), asked[1] - asked[0]), (2, 18), paths)
 
 
 def with_mail(answer):

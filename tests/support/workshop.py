@@ -12,7 +12,6 @@ from feltpost_tools.sim import interpreter
 from feltpost_tools.sim.board import Board
 from feltpost_tools.sim.gateway_process import write_configuration
 from feltpost_tools.sim.hardware import Hardware
-from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.rig import OWNER
 
 _HEAP_KIB = 160
@@ -30,12 +29,10 @@ class Workshop:
         self.rig = rig
         self.folder = folder
         self.boards = []
-        self._image = None
 
     def board(self, number, **hardware):
         """Return a board as it comes: it has MicroPython, and its cable is plugged in."""
         name = f"lokale-{number}"
-        self._image = self._image or Image(self.folder / "image")
         parts = self.rig.plan.kit.parts(
             name, self.rig._environment, lambda reading: self._sampled(board, reading)
         )
@@ -46,7 +43,7 @@ class Workshop:
             **{"journal_blocks": _JOURNAL_BLOCKS, **hardware},
         )
         found = interpreter.find()
-        board = Board(name, self.folder / name, made, self._image, found, self.rig.world)
+        board = Board(name, self.folder / name, made, self.rig.image, found, self.rig.world)
         board.line.plug()
         self.boards.append(board)
         return board

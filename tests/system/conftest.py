@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from tests.support.workshop import SPEED, Workshop
 
+from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.ledger import Ledger
 from feltpost_tools.sim.rig import Plan, Rig, shared_recording
 from feltpost_tools.sim.trace import Trace
@@ -22,14 +23,21 @@ def recording() -> Trace:
     return Trace.load(shared_recording())
 
 
+@pytest.fixture(scope="session")
+def firmware(tmp_path_factory: pytest.TempPathFactory) -> Image:
+    """Return the project's own firmware as boards have it, compiled once for all tests."""
+    return Image(tmp_path_factory.mktemp("firmware"))
+
+
 @pytest.fixture
-def rig(recording: Trace, tmp_path: Path) -> RigFactory:
+def rig(recording: Trace, firmware: Image, tmp_path: Path) -> RigFactory:
     """Return a function that makes a rig: ``async with rig(["serial", "udp"]) as running:``."""
 
     @asynccontextmanager
     async def make(
         links: list[Any], ledger: Ledger | None = None, **plan: Any
     ) -> AsyncIterator[Rig]:
+        plan = {"image": firmware, **plan}
         async with Rig(Plan(recording, links, **plan), tmp_path, ledger) as running:
             try:
                 yield running

@@ -23,12 +23,14 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("round_number", range(schedule.rounds(chaos.faults)))
 
 
-def test_nothing_is_lost(round_number, recording, tmp_path, pytestconfig, record_property):
+def test_nothing_is_lost(
+    round_number, recording, firmware, tmp_path, pytestconfig, record_property
+):
     chaos = pytestconfig.pluginmanager.get_plugin("chaos")
     round_ = schedule.draw(chaos.seed, round_number, chaos.faults)
     print("again:", chaos.command(round_number))
     record_property(PROPERTY, asdict(Played(round_number)))
-    outcome = asyncio.run(play(round_, recording, tmp_path))
+    outcome = asyncio.run(play(round_, recording, firmware, tmp_path))
     counts = asdict(outcome.verdict.counts)
     counts["arrived more than once"] = counts.pop("duplicates")
     played = Played(

@@ -33,18 +33,12 @@ from feltpost_tools.errors import (
     WrongChip,
 )
 from feltpost_tools.sim.chipflash import BOOTLOADER, micropython
-from feltpost_tools.sim.image import Image
 
 PROMPT = b">>> "
 CONFIGURATION = {"links": [{"kind": "serial"}], "sensors": []}
 KEY_ID, KEY = b"\x01\x02\x03\x04", bytes(range(0x70, 0x80))
 STARTED = b"feltpost 0.1.0: journal"
 SECRET = "correct-horse-battery"
-
-
-@pytest.fixture(scope="module")
-def firmware(tmp_path_factory):
-    return Image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture

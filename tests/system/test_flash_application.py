@@ -20,7 +20,6 @@ from feltpost_tools.sim import interpreter
 from feltpost_tools.sim.board import Board, Hardware
 from feltpost_tools.sim.clock import SharedClock
 from feltpost_tools.sim.flash import Torn
-from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.world import World
 
 pytestmark = pytest.mark.timeout(300)
@@ -38,11 +37,6 @@ CONFIGURATION = {"links": [SERIAL], "sensors": []}
 MODULE = "NAME = {!r}\nDATA = {!r}\n"
 DATA_BYTES = 8_000
 APP = "from .name import NAME\n\ndef run():\n    print('application', NAME, 'runs')\n"
-
-
-@pytest.fixture(scope="module")
-def image(tmp_path_factory):
-    return Image(tmp_path_factory.mktemp("image"))
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +92,14 @@ class Bench:
 
 
 @pytest.fixture
-def on_bench(image, tmp_path):
+def on_bench(firmware, tmp_path):
     """Return a function that runs a coroutine function with a board that runs MicroPython only."""
 
     @asynccontextmanager
     async def make(journal_blocks):
         world = World(SharedClock(tmp_path / "clock", START_US), speed=1)
         hardware = Hardware(MAC, 96, {}, journal_blocks)
-        board = Board("node", tmp_path / "node", hardware, image, interpreter.find(), world)
+        board = Board("node", tmp_path / "node", hardware, firmware, interpreter.find(), world)
         board.line.plug()
         try:
             await board.power_on()

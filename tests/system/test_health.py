@@ -16,6 +16,7 @@ import pytest
 from tests.support.boards import files_of
 
 from feltpost_tools.flashing.compile import firmware_source
+from feltpost_tools.sim.image import Image
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,11 +60,12 @@ sensor_bh1750.Bh1750.sample = _sample
 @pytest.fixture
 def faulty(tmp_path_factory):
     """Return a firmware whose light sensor can be made to fail, see fault()."""
-    firmware = tmp_path_factory.mktemp("faulty") / "firmware"
+    folder = tmp_path_factory.mktemp("faulty")
+    firmware = folder / "firmware"
     shutil.copytree(firmware_source(), firmware, ignore=shutil.ignore_patterns("__pycache__"))
     app = firmware / "feltpost" / "app.py"
     app.write_text(app.read_text() + FAULTY)
-    return firmware
+    return Image(folder / "image", firmware)
 
 
 def fault(board, kind, times=1):
@@ -151,7 +153,7 @@ def test_a_node_that_is_well_tells_its_health_and_is_reset_by_nobodys_absence(ri
 def test_crashes_and_hangs_are_told_after_the_reset_and_cost_no_reading(rig, faulty):
     async def run():
         links = ["serial", "udp", "udp", "udp"]
-        async with rig(links, firmware=faulty, interval_s=INTERVAL_S) as running:
+        async with rig(links, image=faulty, interval_s=INTERVAL_S) as running:
             boards = [node.board for node in running.nodes]
             await running.until(60)
             fault(boards[0], "crash")
@@ -188,7 +190,7 @@ def test_crashes_and_hangs_are_told_after_the_reset_and_cost_no_reading(rig, fau
 
 def test_a_technician_gets_into_safe_mode_and_the_node_back_to_work(rig, faulty):
     async def run():
-        async with rig(["serial"], firmware=faulty, interval_s=INTERVAL_S) as running:
+        async with rig(["serial"], image=faulty, interval_s=INTERVAL_S) as running:
             board = running.nodes[0].board
             await running.until(60)
             fault(board, "crash", 1000)

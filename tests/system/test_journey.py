@@ -10,7 +10,7 @@ HOUR_S = 3600
 @pytest.mark.timeout(400)
 def test_a_day_arrives_as_it_was_sampled_over_both_links(rig):
     async def run():
-        async with rig(["serial", "udp"], interval_s=120) as running:
+        async with rig(["serial", "udp"], interval_s=300) as running:
             await running.until(24 * HOUR_S)
             assert await running.drain(60)
             return running.ledger
@@ -21,8 +21,8 @@ def test_a_day_arrives_as_it_was_sampled_over_both_links(rig):
     # wrong, and what it should have matched is missing.
     assert (outcome.missing, outcome.wrong, outcome.duplicates) == (0, 0, 0), ledger.wrong[:5]
     for node in ("node-1", "node-2"):
-        # Four readings every two minutes, the first within the first two.
-        assert ledger.nodes[node].delivered >= 24 * 30 * 4
+        # Four readings every five minutes, the first within the first five.
+        assert ledger.nodes[node].delivered >= 24 * 12 * 4
 
 
 def test_readings_of_a_node_arrive_in_order_and_without_a_hole(rig):
@@ -106,11 +106,11 @@ def test_without_flash_a_board_starts_a_new_journal_and_repeats_no_nonce(rig):
 def test_a_fortnight_goes_over_the_wrap_of_the_boards_ticks(rig):
     async def run():
         # Ticks wrap after 12.4 days.
-        async with rig(["udp"], interval_s=HOUR_S) as running:
+        async with rig(["udp"], interval_s=3 * HOUR_S) as running:
             await running.until(14 * 24 * HOUR_S)
             assert await running.drain(60)
             return running.ledger
 
     outcome = asyncio.run(run()).outcome()
     assert (outcome.missing, outcome.wrong, outcome.duplicates) == (0, 0, 0)
-    assert outcome.sampled >= 14 * 24 * 4
+    assert outcome.sampled >= 14 * 8 * 4

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.kit import Sampled
 from feltpost_tools.sim.parts import OneWireBus, Part
 from feltpost_tools.sim.rig import Plan, Rig
@@ -76,7 +77,7 @@ class Pins:
         return {"links": links, "sensors": [{"interval_s": interval_s} | s for s in sensors]}
 
 
-def test_readings_arrive_and_a_broken_cable_is_told(tmp_path: Path) -> None:
+def test_readings_arrive_and_a_broken_cable_is_told(firmware: Image, tmp_path: Path) -> None:
     kit = Pins()
     times = [START_S + 600.0 * i for i in range(13)]
     recording = Trace(
@@ -92,7 +93,7 @@ def test_readings_arrive_and_a_broken_cable_is_told(tmp_path: Path) -> None:
     gone: list[int] = []
 
     async def run() -> Rig:
-        plan = Plan(recording, ["udp"], interval_s=INTERVAL_S, kit=kit)
+        plan = Plan(recording, ["udp"], interval_s=INTERVAL_S, kit=kit, image=firmware)
         async with Rig(plan, tmp_path) as running:
             keep = running.subscriber._received
             running.subscriber._received = lambda reading, at: (

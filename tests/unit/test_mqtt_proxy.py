@@ -22,7 +22,7 @@ class Client:
 
     def __init__(self, port, version=mqtt.MQTTv5):
         loop = asyncio.get_running_loop()
-        self.connected, self.gone = asyncio.Event(), asyncio.Event()
+        self.connected, self.subscribed, self.gone = (asyncio.Event() for _ in range(3))
         self.told = asyncio.Queue()
         self.got = asyncio.Queue()
         self.address = ("127.0.0.1", port)
@@ -30,6 +30,7 @@ class Client:
             CallbackAPIVersion.VERSION2, protocol=version, reconnect_on_failure=False
         )
         self.paho.on_connect = lambda *_: loop.call_soon_threadsafe(self.connected.set)
+        self.paho.on_subscribe = lambda *_: loop.call_soon_threadsafe(self.subscribed.set)
         self.paho.on_disconnect = lambda *_: loop.call_soon_threadsafe(self.gone.set)
         self.paho.on_publish = lambda _, __, mid, *___: loop.call_soon_threadsafe(
             self.told.put_nowait, mid
@@ -42,6 +43,11 @@ class Client:
         await asyncio.to_thread(self.paho.connect, *self.address)
         self.paho.loop_start()
         await self.connected.wait()
+
+    async def subscribe(self):
+        """Subscribe; return once the broker knows: what is published then comes."""
+        self.paho.subscribe(TOPIC, qos=1)
+        await self.subscribed.wait()
 
     def publish(self, payload, qos=1):
         properties = None
@@ -123,11 +129,7 @@ def test_pubacks_that_are_held_come_later_and_in_order(tmp_path):
         mids = [client.publish(payload) for payload in (b"a", b"b", b"c")]
         await scene.proxy.puback_held.wait()
         # What is no PUBACK comes through: the broker answers a subscription.
-        answered = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        client.paho.on_subscribe = lambda *_: loop.call_soon_threadsafe(answered.set)
-        client.paho.subscribe(TOPIC)
-        await answered.wait()
+        await client.subscribe()
         assert client.told.empty()
         assert scene.handed_over == []
         scene.proxy.release_pubacks()
@@ -171,7 +173,7 @@ def test_a_puback_waits_until_it_may_pass_and_those_after_it_too(tmp_path):
 def test_a_stalled_connection_stands_and_carries_nothing_even_later(tmp_path):
     async def script(scene):
         watcher = await scene.client()
-        watcher.paho.subscribe(TOPIC, qos=1)
+        await watcher.subscribe()
         stalled = await scene.client()
         stalled.publish(b"before")
         assert await watcher.got.get() == b"before"
@@ -195,7 +197,7 @@ def test_a_stalled_connection_stands_and_carries_nothing_even_later(tmp_path):
         scene.proxy.resume()
         stalled.publish(b"lost as well")
         fresh = await scene.client()
-        fresh.paho.subscribe(TOPIC, qos=1)
+        await fresh.subscribe()
         fresh.publish(b"after")
         assert await fresh.got.get() == b"after"
         await fresh.told.get()

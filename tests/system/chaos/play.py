@@ -10,6 +10,7 @@ from tests.system.chaos.fault import Fault
 from tests.system.chaos.run import Run
 from tests.system.chaos.schedule import Round
 
+from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.ledger_verdict import Verdict
 from feltpost_tools.sim.rig import Plan, Rig
 from feltpost_tools.sim.trace import Trace
@@ -37,7 +38,7 @@ class Outcome:
     simulated_s: int
 
 
-async def play(round_: Round, recording: Trace, folder: Path) -> Outcome:
+async def play(round_: Round, recording: Trace, image: Image, folder: Path) -> Outcome:
     """Carry out a round in an empty folder, saying each step before it is taken."""
     print(round_)
     plan = Plan(
@@ -47,6 +48,7 @@ async def play(round_: Round, recording: Trace, folder: Path) -> Outcome:
         journal_blocks=round_.journal_blocks,
         store_settings={"retention_days": round_.keeps_days},
         tapped=True,
+        image=image,
     )
     async with Rig(plan, folder) as rig:
         run = Run(rig, round_.checkpoint_bytes)

@@ -7,10 +7,15 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 _CHUNK = 65_536
+
+# How often to look whether it waits, and how long at most before it is interrupted all the same.
+_LOOK_S = 0.001
+_COMPUTES_S = 0.2
 
 
 class Processor:
@@ -25,6 +30,9 @@ class Processor:
         self._process: asyncio.subprocess.Process | None = None
         self._channel: socket.socket | None = None
         self._stdin = self._stdout = -1
+        # An interrupt that is to be raised by then, monotonic seconds, and what is to come after.
+        self._interrupt_by_s: float | None = None
+        self._after_interrupt: list[Callable[[], None]] = []
 
     async def start(
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path
@@ -81,22 +89,56 @@ class Processor:
             self._process.kill()
 
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in it."""
-        if self.open and self._process:
+        """Raise KeyboardInterrupt in it, as soon as it waits for something.
+
+        MicroPython raises it from its signal handler. In the middle of a garbage collection that
+        would leave the heap locked for good, which happens to no board. What never waits is
+        interrupted after a moment, wherever it is.
+        """
+        if self.open and self._interrupt_by_s is None:
+            self._interrupt_by_s = time.monotonic() + _COMPUTES_S
+            self._interrupt_if_it_waits()
+
+    def _interrupt_if_it_waits(self) -> None:
+        if not self.open or self._interrupt_by_s is None or self._process is None:
+            self._interrupt_by_s = None
+            self._after_interrupt.clear()
+            return
+        if not self._waits() and time.monotonic() < self._interrupt_by_s:
+            asyncio.get_running_loop().call_later(_LOOK_S, self._interrupt_if_it_waits)
+            return
+        with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGINT)
+        self._interrupt_by_s = None
+        after, self._after_interrupt = self._after_interrupt, []
+        for call in after:
+            call()
+
+    def _waits(self) -> bool:
+        # Whether the process sleeps in a system call; see proc_pid_stat(5), field 3.
+        assert self._process is not None
+        with contextlib.suppress(FileNotFoundError):
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+            return stat.rpartition(")")[2].split()[0] == "S"
+        return True
 
     def tell(self, message: bytes) -> None:
         """Send its shims a message."""
-        if self._channel is not None:
+        if self._interrupt_by_s is not None:
+            self._after_interrupt.append(lambda: self.tell(message))
+        elif self._channel is not None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # One that has just died is told nothing any more.
                 self._channel.send(message)
 
     def type(self, data: bytes) -> None:
         """Put bytes on its console."""
-        # A board that does not read loses input, as when a UART's buffer runs over.
-        with contextlib.suppress(BlockingIOError, BrokenPipeError):
-            os.write(self._stdin, data)
+        if self._interrupt_by_s is not None:
+            self._after_interrupt.append(lambda: self.type(data))
+        elif self.open:
+            # A board that does not read loses input, as when a UART's buffer runs over.
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._stdin, data)
 
     def collect_output(self) -> None:
         """Take in what it has printed up to now."""

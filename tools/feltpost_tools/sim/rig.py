@@ -48,9 +48,9 @@ class Plan:
 
     links: the link of each node, in order. speed: how many times faster than the wall clock time
     runs, infinity for as fast as the machine can. broker: host and port of a running broker, or
-    None to start one. firmware: another firmware than the project's own. journal_blocks: the flash
-    that each board has for its journal, 0 for a journal in RAM. crystal_ppm, sleep_ppm,
-    epoch: as in Hardware.
+    None to start one. image: what is on the boards; None: the project's firmware, compiled for
+    this run. journal_blocks: the flash that each board has for its journal, 0 for a journal in
+    RAM. crystal_ppm, sleep_ppm, epoch: as in Hardware.
     kit: what is on each board. store_settings: more of the gateway's table ``[store]``.
     tapped: listen in on all links, for the ledger's verdict; ``mqtt`` then lies between gateway
     and broker.
@@ -62,7 +62,7 @@ class Plan:
     interval_s: int = 60
     heap_kib: int = 128
     broker: tuple[str, int] | None = None
-    firmware: Path | None = None
+    image: Image | None = None
     journal_blocks: int = 16
     crystal_ppm: int = 0
     sleep_ppm: int = 0
@@ -128,10 +128,13 @@ class Rig:
         self._start_us = int(start_s * 1e6)
         self.clock = SharedClock(self.folder / "clock", self._start_us)
         self.world = World(self.clock, plan.speed)
-        image = await asyncio.to_thread(Image, self.folder / "image", plan.firmware)
+        if plan.image:
+            self.image = plan.image
+        else:
+            self.image = await asyncio.to_thread(Image, self.folder / "image")
         self.udp_port = free_port()
         for number, link in enumerate(plan.links, start=1):
-            self.nodes.append(self._node(number, link, image, found))
+            self.nodes.append(self._node(number, link, found))
         address = await self._start_broker()
         self.subscriber = Subscriber(
             *address, f"feltpost/{OWNER}/{self.site}/+/readings", self._take, self._session_renewed
@@ -155,9 +158,7 @@ class Rig:
         for node in self.nodes:
             await node.board.power_on()
 
-    def _node(
-        self, number: int, link: LinkKind, image: Image, found: interpreter.Interpreter
-    ) -> Node:
+    def _node(self, number: int, link: LinkKind, found: interpreter.Interpreter) -> Node:
         name = f"node-{number}"
         mac = _MAC_PREFIX + bytes((number,))
         enrolled = Enrolled(name, mac, number.to_bytes(1), secrets.token_bytes(16))
@@ -170,7 +171,7 @@ class Rig:
             sleep_ppm=self.plan.sleep_ppm,
             epoch=self.plan.epoch,
         )
-        board = Board(name, self.folder / name, hardware, image, found, self.world)
+        board = Board(name, self.folder / name, hardware, self.image, found, self.world)
         board.enrol(enrolled.key_id, enrolled.key)
         return Node(name, link, board, enrolled)
 
