@@ -16,6 +16,7 @@ from tests.gateway.conftest import FixedClock, make_config, make_node, running
 from tests.gateway.disks import tmpfs
 from tests.support.node import pack
 
+from feltpost_gateway.delivery import Position, save_position
 from feltpost_gateway.errors import StoreFullError
 from feltpost_gateway.housekeeping import Housekeeper
 from feltpost_gateway.space import ROOM_BYTES, Limits
@@ -147,6 +148,38 @@ def test_what_could_not_be_delivered_is_not_counted_twice(run: Run, tmp_path: Pa
                 (0, 4, GapReason.EVICTED),
                 (4, 4, GapReason.UNREADABLE),
                 (8, 4, GapReason.EVICTED),
+            ]
+
+    run(scenario())
+
+
+def test_what_is_given_up_joins_the_gap_right_before_it_and_no_other(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+    other = NodeRow(bytes(7) + b"\1", "other", "owner", "site")
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            one = await register(store)
+            two = await store.write(lambda transaction: transaction.register_node(other))
+            # In the order of their ids. The last but one has been delivered before its turn.
+            for node_id, journal, first in (
+                *((one, 1, 0), (one, 2, 0), (two, 1, 0)),
+                *((one, 1, 4), (one, 1, 8), (one, 1, 12)),
+            ):
+                row = Pack(node_id, journal, first, 4, 1000, bytes(900))
+                await store.write(partial(Transaction.append, pack=row))
+            had = Position(0, ((4, 5),))
+            await store.write(lambda t: save_position(t.connection, "mqtt", had))
+            for _ in range(6):
+                await store.write(lambda t: t.evict(("mqtt",), 1, only_delivered=False))
+            gaps = "SELECT node_id, journal, first, count FROM gaps ORDER BY 1, 2, 3"
+            assert rows(path, gaps) == [
+                (one, 1, 0, 8),
+                (one, 1, 12, 4),
+                (one, 2, 0, 4),
+                (two, 1, 0, 4),
             ]
 
     run(scenario())
