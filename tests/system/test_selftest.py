@@ -64,6 +64,8 @@ def test_a_node_tests_itself_and_goes_on_as_if_nothing_had_been(rig):
 def test_a_sensor_that_is_busy_with_what_was_interrupted_is_tried_again(rig):
     async def run():
         async with rig(["udp"]) as running:
+            # Ctrl-C is lost on a board that has not begun to run its application.
+            await running.until(60)
             running.world.speed = 60
             board = running.nodes[0].board
             board.line.plug()

@@ -313,6 +313,12 @@ def test_a_link_to_the_list_stays_one_and_rights_are_kept(nodes: Path) -> None:
     assert nodes.stat().st_mode & 0o777 == 0o640
 
 
+def test_a_quote_is_no_delimiter(nodes: Path) -> None:
+    nodes.write_text('sep="\nmac"name\n')
+    with pytest.raises(SpreadsheetError, match=r"parted by quotes.*sep=;"):
+        Batch.load(nodes)
+
+
 @pytest.mark.parametrize(
     ("encoding", "signature"),
     [("utf-8", b"\xef\xbb\xbf"), ("cp1252", b""), ("utf-16-le", b"\xff\xfe")],

@@ -104,6 +104,10 @@ def read(content: bytes) -> Sheet:
     separator_line, text = _take_separator_line(text)
     first = text.partition("\n")[0]
     delimiter = separator_line[-1:] or max(_DELIMITERS, key=first.count)
+    if delimiter == '"':
+        raise SpreadsheetError(
+            _("line 1 says that cells are parted by quotes. Put the delimiter there, as in sep=;")
+        )
     line_end = "\r\n" if first.endswith("\r") else "\n"
     if text.isascii() and not signature and (delimiter, line_end) == (";", "\r\n"):
         # Excel for Windows in a country with decimal commas, which takes letters beyond ASCII

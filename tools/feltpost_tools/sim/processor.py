@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
 import time
@@ -30,9 +31,9 @@ class Processor:
         self._process: asyncio.subprocess.Process | None = None
         self._channel: socket.socket | None = None
         self._stdin = self._stdout = -1
-        # An interrupt that is to be raised by then, monotonic seconds, and what is to come after.
-        self._interrupt_by_s: float | None = None
-        self._after_interrupt: list[Callable[[], None]] = []
+        self._interrupting: asyncio.Task[None] | None = None
+        # What is to come once it has been interrupted.
+        self._held: list[Callable[[], None]] = []
 
     async def start(
         self, command: Sequence[str], environment: Mapping[str, str], folder: Path
@@ -73,6 +74,8 @@ class Processor:
         assert self._process is not None
         assert self._channel is not None
         code = await self._process.wait()
+        if self._interrupting:
+            self._interrupting.cancel()
         self.collect_output()
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._channel)
@@ -95,37 +98,43 @@ class Processor:
         would leave the heap locked for good, which happens to no board. What never waits is
         interrupted after a moment, wherever it is.
         """
-        if self.open and self._interrupt_by_s is None:
-            self._interrupt_by_s = time.monotonic() + _COMPUTES_S
-            self._interrupt_if_it_waits()
+        if self._interrupting:
+            self._held.append(self.interrupt)
+        elif self.open:
+            self._interrupting = asyncio.create_task(self._interrupt())
 
-    def _interrupt_if_it_waits(self) -> None:
-        if not self.open or self._interrupt_by_s is None or self._process is None:
-            self._interrupt_by_s = None
-            self._after_interrupt.clear()
-            return
-        if not self._waits() and time.monotonic() < self._interrupt_by_s:
-            asyncio.get_running_loop().call_later(_LOOK_S, self._interrupt_if_it_waits)
-            return
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(signal.SIGINT)
-        self._interrupt_by_s = None
-        after, self._after_interrupt = self._after_interrupt, []
-        for call in after:
+    async def _interrupt(self) -> None:
+        assert self._process is not None
+        by_s = time.monotonic() + _COMPUTES_S
+        # It may end at any moment.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            # Nothing tells of either, hence the looking.
+            while self._status("State")[0] != "S" and time.monotonic() < by_s:  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
+            os.kill(self._process.pid, signal.SIGINT)
+            # A message that came before it looks at the signal would be torn: read in part.
+            while self._is_about_to_look():  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
+        self._interrupting = None
+        held, self._held = self._held, []
+        for call in held:
             call()
 
-    def _waits(self) -> bool:
-        # Whether the process sleeps in a system call; see proc_pid_stat(5), field 3.
+    def _is_about_to_look(self) -> bool:
+        # The signal is pending, and not put off as shims/_flash.py does.
+        pending, blocked = (int(self._status(name), 16) for name in ("ShdPnd", "SigBlk"))
+        return bool(pending & ~blocked & 1 << signal.SIGINT - 1)
+
+    def _status(self, name: str) -> str:
+        # A line of the process's status, see proc_pid_status(5).
         assert self._process is not None
-        with contextlib.suppress(FileNotFoundError):
-            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
-            return stat.rpartition(")")[2].split()[0] == "S"
-        return True
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return next(re.finditer(rf"^{name}:\t(.*)$", status, re.MULTILINE))[1]
 
     def tell(self, message: bytes) -> None:
         """Send its shims a message."""
-        if self._interrupt_by_s is not None:
-            self._after_interrupt.append(lambda: self.tell(message))
+        if self._interrupting:
+            self._held.append(lambda: self.tell(message))
         elif self._channel is not None:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 # One that has just died is told nothing any more.
@@ -133,8 +142,8 @@ class Processor:
 
     def type(self, data: bytes) -> None:
         """Put bytes on its console."""
-        if self._interrupt_by_s is not None:
-            self._after_interrupt.append(lambda: self.type(data))
+        if self._interrupting:
+            self._held.append(lambda: self.type(data))
         elif self.open:
             # A board that does not read loses input, as when a UART's buffer runs over.
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
