@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from typing import Any
 
@@ -34,7 +35,8 @@ class Node:
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
         self._socket.connect((host, port))
-        self._mid = int.from_bytes(keys.sender_id, "big") * 97 % 0xFFFF
+        # Anywhere (RFC 7252 section 4.4), since it may get the port of a node before it.
+        self._mid = secrets.randbelow(1 << 16)
 
     def close(self) -> None:
         self._socket.close()
