@@ -59,12 +59,12 @@ class Wire:
         self._node = Node(port, self._keys)
         self._passer_by = Node(port, self._keys)
         # Answers are told apart by their tokens, also those to what was sent to another gateway.
-        self._node._mid = self._message_id
+        self._node.message_id = self._message_id
         if not self._message_id:
             assert (await self._node.request(codes.GET, "/t")).code == codes.CONTENT
 
     def close(self) -> None:
-        self._message_id = self._node._mid
+        self._message_id = self._node.message_id
         self._node.close()
         self._passer_by.close()
 

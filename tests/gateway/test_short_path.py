@@ -111,6 +111,7 @@ def test_both_ways_answer_with_the_same_bytes(
     async def answers(directory: Path) -> list[bytes]:
         async with running(make_config(directory), FixedClock()) as gateway:
             node = make_node(gateway)
+            node.message_id = 0
             assert (await node.request(codes.GET, "/t")).code == codes.CONTENT
             through_aiocoap.clear()
             collected = []

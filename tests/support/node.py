@@ -36,7 +36,7 @@ class Node:
         self._socket.setblocking(False)
         self._socket.connect((host, port))
         # Anywhere (RFC 7252 section 4.4), since it may get the port of a node before it.
-        self._mid = secrets.randbelow(1 << 16)
+        self.message_id = secrets.randbelow(1 << 16)
 
     def close(self) -> None:
         self._socket.close()
@@ -56,10 +56,10 @@ class Node:
 
     def outer(self, message: Message) -> bytes:
         """The bytes of a CoAP message that is protected already, or not at all."""
-        self._mid = (self._mid + 1) & 0xFFFF
+        self.message_id = (self.message_id + 1) & 0xFFFF
         message.mtype = CON
-        message.mid = self._mid
-        message.token = self._mid.to_bytes(2, "big")
+        message.mid = self.message_id
+        message.token = self.message_id.to_bytes(2, "big")
         encoded: bytes = message.encode()
         return encoded
 
