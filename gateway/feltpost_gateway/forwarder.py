@@ -87,7 +87,7 @@ class Forwarder:
         self._status = status
         self._store = store
         self._accounts = Accounts(config)
-        self._office = Office(config, self._accounts, store, directory, clock)
+        self._office = Office(config, self._accounts, store, directory, clock, self._note_progress)
         self._log = EventLog("forwarder")
         self._tls = TlsWatch(config.name, config.all_tls_files, clock, self._renew)
         self._wake = asyncio.Event()
@@ -133,6 +133,8 @@ class Forwarder:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.save_position()
+            # Where it is may be changed in the store from now on.
+            self._store.set_handover(self.config.name, None)
 
     async def stop(self, task: "asyncio.Task[None]") -> None:
         """End `task`, in which `run` is; wait a moment for what is on its way."""
@@ -246,6 +248,7 @@ class Forwarder:
         finally:
             self._connections = None
             self._flight.clear()
+            self._note_progress()
             await connections.close()
 
     def _note_broken(self, error: BrokerUnavailableError) -> None:
@@ -268,8 +271,7 @@ class Forwarder:
         """Send what is to be sent, until something is wrong or a new connection is asked for."""
         while True:
             self._wake.clear()
-            if self._progress.position() != self._saved:
-                self._advanced.set()
+            self._note_progress()
             # First: a broker may hang up just after a refusal, and would do so again.
             await self._write_refused()
             await connections.check()
@@ -388,6 +390,13 @@ class Forwarder:
         return True
 
     # Where the destination is, and its TLS files.
+
+    def _note_progress(self) -> None:
+        """Tell the store what the destination has, may have or may get, and have that written."""
+        handover = self._progress.handover()
+        self._store.set_handover(self.config.name, handover)
+        if handover.position != self._saved:
+            self._advanced.set()
 
     async def _load_position(self) -> Position:
         name = self.config.name

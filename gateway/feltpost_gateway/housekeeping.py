@@ -6,10 +6,10 @@ log gets the store's counts.
 
 import asyncio
 from dataclasses import asdict
-from functools import partial
 from itertools import count
 
 from feltpost_gateway.clock import Clock
+from feltpost_gateway.deletion import count_pages, prune, vacuum
 from feltpost_gateway.errors import StoreUnavailableError
 from feltpost_gateway.logs import EventLog
 from feltpost_gateway.store import Store
@@ -76,15 +76,12 @@ class Housekeeper:
         # While the clock is not set, nobody knows how old a reading is.
         deleted = _PRUNE_MAX_PACKS if self._clock.is_set() else 0
         while deleted == _PRUNE_MAX_PACKS:
-            deleted = await self._store.write(
-                partial(
-                    Transaction.prune,
-                    destinations=self._destinations,
-                    before_ms=self._clock.now_ms() - self._keep_ms,
-                    limit=_PRUNE_MAX_PACKS,
-                )
-            )
+            deleted = await self._store.write(self._prune)
         await self._shrink()
+
+    def _prune(self, transaction: Transaction) -> int:
+        before_ms = self._clock.now_ms() - self._keep_ms
+        return prune(transaction.connection, self._destinations, before_ms, _PRUNE_MAX_PACKS)
 
     async def _shrink(self) -> None:
         shrunk = False
@@ -98,9 +95,9 @@ class Housekeeper:
 
 def _vacuum(transaction: Transaction) -> bool:
     """Give some pages back where too many are unused; return whether that was so."""
-    pages = transaction.count_pages()
+    pages = count_pages(transaction.connection)
     keep = max(_KEEP_UNUSED_BYTES, pages.file_bytes // _KEEP_UNUSED_PARTS)
-    return pages.unused_bytes > keep and transaction.vacuum(_VACUUM_PAGES) > 0
+    return pages.unused_bytes > keep and vacuum(transaction.connection, _VACUUM_PAGES) > 0
 
 
 def _nothing(_transaction: Transaction) -> None:

@@ -36,6 +36,18 @@ class Position:
         return Position(ranges[0][1], tuple((a, b) for a, b in ranges[1:] if a < b))
 
 
+@dataclass(frozen=True)
+class Handover:
+    """What a destination has, and what it may have or get.
+
+    `taken` are ranges of ids, as those of a position, of packs that were taken from the store to be
+    sent, on this connection or an earlier one, and that it is not known to have.
+    """
+
+    position: Position
+    taken: tuple[tuple[int, int], ...] = ()
+
+
 class Lane:
     """The packs after `cursor`, up to `upto` or, where that is None, without end."""
 
@@ -45,6 +57,8 @@ class Lane:
         self.position = cursor
         """The last pack that was begun."""
         self.upto = upto
+        self.taken_upto = cursor
+        """The last pack that was ever taken from the store."""
         self._left: OrderedDict[int, int] = OrderedDict()
         self._had: set[int] = set()
 
@@ -58,6 +72,11 @@ class Lane:
         self.position = pack_id
         self._left[pack_id] = messages
         self._advance()
+
+    def take(self, pack_id: int) -> None:
+        """Note that the packs up to this one, or `upto`, are taken from the store."""
+        last = pack_id if self.upto is None else min(pack_id, self.upto)
+        self.taken_upto = max(last, self.taken_upto)
 
     def acknowledged(self, pack_id: int, messages: int = 1) -> None:
         """Note that the destination has so many messages of a pack."""
@@ -111,6 +130,17 @@ class Progress:
                 (lane.upto, after.cursor)
                 for lane, after in zip(lanes, lanes[1:], strict=False)
                 if lane.upto is not None and after.cursor > lane.upto
+            ),
+        )
+
+    def handover(self) -> Handover:
+        """Return what the destination has, and what it may have or get."""
+        return Handover(
+            self.position(),
+            tuple(
+                (lane.cursor, lane.taken_upto)
+                for lane in (*self.backlogs, self.live)
+                if lane.taken_upto > lane.cursor
             ),
         )
 

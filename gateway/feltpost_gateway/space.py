@@ -1,10 +1,14 @@
 """How much room the store may take, and what happens when that is used up."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from feltpost_gateway.deletion import count_pages, evict
+from feltpost_gateway.delivery import load_position, save_position
 from feltpost_gateway.logs import EventLog
+from feltpost_gateway.progress import Handover
 from feltpost_gateway.transaction import Transaction
 
 # A commit never needs more: it has at most 256 requests of at most 1,024 bytes.
@@ -50,6 +54,10 @@ class SpaceKeeper:
         self._log = EventLog("store")
         self._was_full = False
         self.destinations: tuple[str, ...] = ()
+        self.handovers: Mapping[str, Handover] = {}
+        """What destinations have, may have or may get; replaced whole, by the event loop."""
+        self.rounds = 0
+        """Odd while undelivered readings are being given up; changed by each time that they are."""
         self.evicted = 0
         """How many undelivered readings were given up."""
         self.space: Space | None = None
@@ -58,19 +66,31 @@ class SpaceKeeper:
     def make_room(self, transaction: Transaction) -> bool:
         """Tell whether new readings can be taken, after deleting what the policy gives up.
 
-        Delivered readings are given up first, retention or not: they are safe elsewhere.
+        Delivered readings are given up first, retention or not: they are safe elsewhere. `settled`
+        must follow.
         """
         space = self._measure(transaction)
         deleted = undelivered = 0
+        taken: list[tuple[int, int]] = []
+        if space.room < ROOM_BYTES:
+            # Before the look at what is taken: who takes something from now on sees it.
+            self.rounds += self._limits.evict
+            taken = _note_positions(transaction, self.handovers)
         while space.room < ROOM_BYTES:
-            step = transaction.evict(
-                self.destinations, _EVICT_PACKS, only_delivered=not self._limits.evict
+            step = evict(
+                transaction.connection,
+                self.destinations,
+                _EVICT_PACKS,
+                only_delivered=not self._limits.evict,
+                spared=taken,
             )
             if not step.packs:
                 break
             deleted += step.packs
             undelivered += step.undelivered
             space = self._measure(transaction)
+        if not undelivered:
+            self.settled()
         if deleted:
             self.evicted += undelivered
             self._log.limited(
@@ -92,8 +112,12 @@ class SpaceKeeper:
         self._was_full = full
         return not full
 
+    def settled(self) -> None:
+        """Note that what was given up is committed, or is there again."""
+        self.rounds += self.rounds % 2
+
     def _measure(self, transaction: Transaction) -> Space:
-        pages = transaction.count_pages()
+        pages = count_pages(transaction.connection)
         disk = os.statvfs(self._path.parent)
         free = disk.f_bavail * disk.f_frsize
         used = pages.file_bytes - pages.unused_bytes
@@ -101,3 +125,13 @@ class SpaceKeeper:
         growth = max(0, free - self._limits.min_free_bytes)
         room = min(self._limits.max_bytes - used, pages.unused_bytes + growth)
         return Space(pages.file_bytes, used, free, room)
+
+
+def _note_positions(
+    transaction: Transaction, handovers: Mapping[str, Handover]
+) -> list[tuple[int, int]]:
+    """Store what the destinations have by now; return what they may have or get besides."""
+    for name, handover in handovers.items():
+        if load_position(transaction.connection, name) != handover.position:
+            save_position(transaction.connection, name, handover.position)
+    return [ids for handover in handovers.values() for ids in handover.taken]

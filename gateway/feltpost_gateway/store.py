@@ -23,6 +23,7 @@ from feltpost_gateway.diskio import DiskCounter, DiskCounts
 from feltpost_gateway.errors import StoreError, StoreFullError, StoreUnavailableError
 from feltpost_gateway.faults import is_damage, is_passing
 from feltpost_gateway.logs import EventLog
+from feltpost_gateway.progress import Handover
 from feltpost_gateway.space import Limits, Space, SpaceKeeper
 from feltpost_gateway.transaction import (
     Report,
@@ -59,6 +60,14 @@ class StoreStats:
     evicted_readings: int
     disk: DiskCounts | None
     space: Space | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Packs that were taken to be sent, and whether more may follow them."""
+
+    packs: list[StoredPack]
+    may_have_more: bool
 
 
 @dataclass(frozen=True)
@@ -145,6 +154,16 @@ class Store:
         """Say which cursors must have passed a pack before it counts as delivered."""
         self._keeper.destinations = tuple(names)
 
+    def set_handover(self, destination: str, handover: Handover | None) -> None:
+        """Say what a destination has, may have or may get; None for what is stored of that.
+
+        It is looked at where room is needed, so that nothing counts as lost that isn't.
+        """
+        others = {
+            name: known for name, known in self._keeper.handovers.items() if name != destination
+        }
+        self._keeper.handovers = others if handover is None else {**others, destination: handover}
+
     def on_commit(self, callback: Callable[[], None]) -> None:
         """Have `callback` run on the event loop after each commit."""
         self._on_commit.append(callback)
@@ -183,6 +202,26 @@ class Store:
     async def read_packs(self, after_id: int, limit: int) -> list[StoredPack]:
         """Return the packs that follow `after_id`, oldest first, at most `limit`."""
         return await self.read(lambda reader: read_packs(reader, after_id, limit))
+
+    async def take_packs(self, after_id: int, limit: int, hold: Callable[[int], None]) -> Taken:
+        """Take packs that follow `after_id`, oldest first, at most `limit`, to be sent.
+
+        `hold` gets the id of the last and must have `set_handover` say that they are taken. None of
+        them is given up from then on, which would make a gap of what arrives.
+        """
+        before = self._keeper.rounds
+        packs = await self.read_packs(after_id, limit)
+        if not packs:
+            return Taken([], may_have_more=False)
+        last_id = packs[-1].id
+        hold(last_id)
+        if not before % 2 and before == self._keeper.rounds:
+            return Taken(packs, may_have_more=len(packs) == limit)
+        # Some may have been given up in between, or are about to be: those that the end of that
+        # leaves are held.
+        await self.write(lambda _: None)
+        packs = await self.read_packs(after_id, limit)
+        return Taken([pack for pack in packs if pack.id <= last_id], may_have_more=True)
 
     async def load_cursor(self, destination: str) -> int:
         """Return the id of the last pack that a destination has, 0 for none."""
@@ -263,6 +302,7 @@ class Store:
                 waiting.clear()
             self._fail(jobs, error)
         else:
+            self._keeper.settled()
             self._note_commit(len(done))
             if any(job.checkpoint for job, _ in done):
                 self._checkpoint()
@@ -277,6 +317,7 @@ class Store:
                 self._writer.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._log.limited((str(error),), "rollback-failed", file=self._path, error=error)
+        self._keeper.settled()
 
     def _checkpoint(self) -> None:
         try:

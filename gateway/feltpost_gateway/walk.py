@@ -1,7 +1,7 @@
 """Walks a lane: takes packs from the store and makes them into messages."""
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from feltpost_gateway import formats
@@ -16,12 +16,12 @@ from feltpost_gateway.logs import EventLog
 from feltpost_gateway.mqtt import Outgoing
 from feltpost_gateway.progress import Lane
 from feltpost_gateway.selection import Selection
-from feltpost_gateway.store import Store
+from feltpost_gateway.store import Store, Taken
 from feltpost_gateway.topics import fill
 from feltpost_gateway.transaction import StoredPack, Transaction
 
-# What is read at a time, so that a backlog takes no memory.
-_READ_PACKS = 64
+# What is taken at a time, so that a backlog takes no memory.
+_TAKE_PACKS = 64
 
 
 @dataclass(frozen=True)
@@ -49,22 +49,28 @@ class Office:
         store: Store,
         directory: Directory,
         clock: Clock,
+        note_progress: Callable[[], None],
     ) -> None:
+        """`note_progress` tells the store how far the lanes are."""
         self._config = config
         self._accounts = accounts
         self._format = formats.load(config.format)
         self._selection = Selection(config, accounts, directory)
         self._store = store
         self._clock = clock
+        self._note_progress = note_progress
         self._log = EventLog("forwarder")
         self.refused = 0
         """How many messages the destination did not take for good."""
 
-    async def read(self, after_id: int) -> list[StoredPack]:
-        """Return packs that follow `after_id`; fewer than `full_read` where there are no more."""
-        return await self._store.read_packs(after_id, self.full_read)
+    async def take(self, lane: Lane) -> Taken:
+        """Take the next packs of a lane from the store, which gives none of them up from now on."""
 
-    full_read = _READ_PACKS
+        def hold(pack_id: int) -> None:
+            lane.take(pack_id)
+            self._note_progress()
+
+        return await self._store.take_packs(lane.position, _TAKE_PACKS, hold)
 
     async def compose(self, pack: StoredPack) -> list[Item]:
         """Return what of a pack the destination is to have, as messages."""
@@ -181,9 +187,9 @@ class Walk:
         if not self._packs and self._may_have_more:
             # Before the reading: what is stored during it wakes the walk again.
             self._may_have_more = False
-            read = await self._office.read(self.lane.position)
-            self._packs.extend(read)
-            self._may_have_more |= len(read) == self._office.full_read
+            taken = await self._office.take(self.lane)
+            self._packs.extend(taken.packs)
+            self._may_have_more |= taken.may_have_more
         if not self._packs:
             if self.lane.upto is not None and not self._may_have_more:
                 self.lane.end()

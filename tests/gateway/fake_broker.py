@@ -21,6 +21,7 @@ from feltpost_gateway.destination_config import DestinationConfig
 from feltpost_gateway.destinations import Destinations
 from feltpost_gateway.directory import Directory, EmptyDirectory
 from feltpost_gateway.events import Events
+from feltpost_gateway.space import Limits
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import NodeRow, Pack, Transaction
 
@@ -225,13 +226,21 @@ def eui64(node: int) -> bytes:
 
 
 def add_packs(
-    transaction: Transaction, nodes: int, packs: int, metrics: tuple[str, ...] = ("c",)
+    transaction: Transaction,
+    nodes: int,
+    packs: int,
+    metrics: tuple[str, ...] = ("c",),
+    first: int | None = None,
 ) -> None:
-    """Add so many packs, of the nodes in turn, each of one value of each metric."""
+    """Add so many packs, of the nodes in turn, each of one value of each metric.
+
+    The values are the packs' indices, three digits of them, or numbers from `first` on.
+    """
     for node in range(1, nodes + 1):
         transaction.register_node(NodeRow(eui64(node), f"node-{node}", "favrskov", "skole"))
     for index in range(packs):
-        records = [{0: name, 2: index % 1000} for name in metrics]
+        value = index % 1000 if first is None else first + index
+        records = [{0: name, 2: value} for name in metrics]
         records[0][-3] = BASE_TIME_S
         body = cbor2.dumps(records)
         node_id = transaction.register_node(
@@ -251,9 +260,10 @@ async def forwarding(
     directory: Directory | None = None,
     clock: Clock | None = None,
     events: Events | None = None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[tuple[Store, Destinations]]:
     """A store and its destinations, without anything that brings readings."""
-    store = Store(path / "feltpost.db")
+    store = Store(path / "feltpost.db", limits)
     await store.open()
     destinations = Destinations(
         store,

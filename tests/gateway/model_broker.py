@@ -33,12 +33,23 @@ class ModelBroker(FakeBroker):
     """The numbers that it refused at least once."""
     arrivals: list[tuple[int, int]] = field(default_factory=list)
     has: set[int] = field(default_factory=set)
+    known_from: int = 0
+    """What arrived before that is not known to the gateway any more, unless it is stored."""
 
     def __post_init__(self) -> None:
         self.judge = self._judge
         self.connack_code = lambda _: _UNAVAILABLE if self.is_away or self._is_shut else 0
         self._is_shut = False
         self._numbers: list[int] = []
+
+    def forget(self) -> None:
+        """Note that the gateway begins anew with this destination."""
+        self.known_from = len(self.arrivals)
+
+    @property
+    def known(self) -> set[int]:
+        """The numbers that arrived, answered or not, since the gateway began."""
+        return {number for number, _ in self.arrivals[self.known_from :]}
 
     async def shut(self) -> None:
         """Reset all connections and take no new one; return when none is left."""

@@ -134,6 +134,8 @@ class Custody:
             if view.gaps.get(number) == EVICTED:
                 is_refused = any(number in brokers[name].refused for name in configured)
                 assert was_full and (self._evicts or is_refused), f"{number} is evicted"
+                has_arrived = all(number in brokers[name].known for name in configured)
+                assert is_refused or not configured or not has_arrived, f"{number} is no gap"
                 for name in brokers:
                     self._waived[name].add(number)
                 continue

@@ -101,10 +101,13 @@ class Site:
         """Have these destinations and no others."""
         self.configured = names
         self._run(self._gateway.reload(self._config()))
+        for broker in self.brokers.values():
+            broker.forget()
 
     def retry(self, name: str) -> None:
         """Have a destination get what it refused once more."""
         self._run(self._gateway.retry_refused(name))
+        self.brokers[name].forget()
 
     def drop_refused(self, name: str) -> None:
         """Forget what a destination refused."""
@@ -215,6 +218,8 @@ class Site:
         await asyncio.gather(*rest, return_exceptions=True)
 
     async def _start(self) -> None:
+        for broker in self.brokers.values():
+            broker.forget()
         self._gateway = Gateway(self._config(), self.clock)
         await self._gateway.start()
         store = self._gateway._store

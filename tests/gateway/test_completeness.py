@@ -16,6 +16,7 @@ import pytest
 from feltpost_gateway import completeness
 from feltpost_gateway.completeness import Delivery, NodeDay, count_packs, read_days
 from feltpost_gateway.database import Database
+from feltpost_gateway.deletion import evict, prune
 from feltpost_gateway.transaction import Gap, GapReason, NodeRow, Pack, Transaction
 
 DAY_MS = 86_400_000
@@ -112,7 +113,7 @@ def test_what_was_delivered_and_deleted_still_counts(store: Transaction, counted
     deliver(store, "b", 2)
     if counted:
         count_packs(store)
-    assert store.prune(("a", "b"), NOON_MS + 2 * DAY_MS, 10) == 2
+    assert prune(store.connection, ("a", "b"), NOON_MS + 2 * DAY_MS, 10) == 2
     count_packs(store)
     assert day_of(store).arrived == 4
     assert day_of(store).deliveries == (Delivery("a", 4, 0), Delivery("b", 4, 0))
@@ -127,7 +128,7 @@ def test_what_was_given_up_counts_as_missing_here(store: Transaction, counted: b
     deliver(store, "b", 4)
     if counted:
         count_packs(store)
-    store.evict(("a", "b"), 3, only_delivered=False)
+    evict(store.connection, ("a", "b"), 3, only_delivered=False)
     found = day_of(store)
     assert (found.expected, found.arrived) == (16, 16)
     assert found.missing == {GapReason.EVICTED: 8}
@@ -142,7 +143,7 @@ def test_what_went_ahead_of_a_backlog_was_not_given_up(store: Transaction, count
     deliver(store, "b", 4, (5, 6))
     if counted:
         count_packs(store)
-    eviction = store.evict(("a", "b"), 6, only_delivered=False)
+    eviction = evict(store.connection, ("a", "b"), 6, only_delivered=False)
     assert (eviction.packs, eviction.undelivered) == (6, 8)
     found = day_of(store)
     assert (found.expected, found.arrived) == (24, 24)
@@ -175,7 +176,7 @@ def test_any_order_of_events_gives_what_a_ledger_says(store: Transaction) -> Non
                 cursors[name] = chance.randint(cursors[name], len(packs))
                 deliver(store, name, cursors[name])
             case 2:
-                store.prune(cursors, NOON_MS + 3 * DAY_MS, 5)
+                prune(store.connection, cursors, NOON_MS + 3 * DAY_MS, 5)
             case _:
                 node, count, day = chance.randint(1, 3), chance.randint(1, 5), step // 200
                 append(store, next_seq[node], count, day, node)

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.gateway.conftest import FixedClock
 
+from feltpost_gateway.accounts import Accounts
+from feltpost_gateway.deletion import evict, prune
 from feltpost_gateway.delivery import (
     DeadLetter,
     drop_dead_letters,
@@ -22,12 +25,14 @@ from feltpost_gateway.delivery import (
     settle_destinations,
 )
 from feltpost_gateway.destination_config import DestinationConfig
+from feltpost_gateway.directory import EmptyDirectory
 from feltpost_gateway.progress import BACKLOG_PACKS, Lane, Position, Progress
 from feltpost_gateway.rate import Pace, Rate
 from feltpost_gateway.store import Store
 from feltpost_gateway.suspects import Suspects
 from feltpost_gateway.topics import check_topic, fill
 from feltpost_gateway.transaction import NodeRow, Pack, Transaction
+from feltpost_gateway.walk import Office
 
 Run = Callable[[Any], None]
 
@@ -295,6 +300,38 @@ def with_store(run: Run, path: Path, scenario: Callable[[Store], Any]) -> None:
     run(go())
 
 
+def test_the_store_is_told_what_is_taken_before_any_of_it_goes(run: Run, tmp_path: Path) -> None:
+    """For packs that are stored, and delivered, one after the other, and for a backlog."""
+
+    async def scenario(store: Store) -> None:
+        told = []
+        progress = Progress(Position(0))
+        config = destination("a")
+
+        def note() -> None:
+            told.append(progress.handover().taken)
+
+        office = Office(config, Accounts(config), store, EmptyDirectory(), FixedClock(), note)
+        await add_packs(store, 2, DAY_MS)
+        assert len((await office.take(progress.live)).packs) == 2
+        assert not (await office.take(Lane(2))).packs
+        for pack_id in (1, 2):
+            progress.live.begin(pack_id, 0)
+        assert progress.handover().taken == ()
+        await add_packs(store, BACKLOG_PACKS + 8, DAY_MS)
+        newest = BACKLOG_PACKS + 10
+        progress.restart(newest)
+        await add_packs(store, 3, DAY_MS)
+        assert (await office.take(progress.live)).packs
+        progress.backlogs[0].position = newest - 1
+        assert (await office.take(progress.backlogs[0])).packs
+        live = (newest, newest + 3)
+        # Not what is behind its end, which the other lane takes.
+        assert told == [((0, 2),), (live,), ((2, newest), live)]
+
+    with_store(run, tmp_path, scenario)
+
+
 def test_the_first_destination_gets_what_was_collected_before(run: Run, tmp_path: Path) -> None:
     async def scenario(store: Store) -> None:
         await add_packs(store, 5, DAY_MS)
@@ -384,10 +421,10 @@ def test_what_was_refused_keeps_its_pack(run: Run, tmp_path: Path) -> None:
         await store.write(save("a", Position(4)))
         letter = DeadLetter("a", 2, "1", "t", "too large", DAY_MS)
         await store.write(lambda t: note_refused(t.connection, letter))
-        assert await store.write(lambda t: t.prune(["a"], DAY_MS + 1, 10)) == 3
+        assert await store.write(lambda t: prune(t.connection, ["a"], DAY_MS + 1, 10)) == 3
         assert [pack.id for pack in await store.read_packs(0, 9)] == [2]
         assert await store.read(lambda reader: read_dead_letters(reader, "a", 9)) == [letter]
-        eviction = await store.write(lambda t: t.evict(["a"], 10, only_delivered=True))
+        eviction = await store.write(lambda t: evict(t.connection, ["a"], 10, only_delivered=True))
         assert (eviction.packs, eviction.undelivered) == (1, 1)
         assert await store.read(lambda reader: read_dead_letters(reader, "a", 9)) == []
         # It was on its way when it was deleted.
@@ -398,7 +435,7 @@ def test_what_was_refused_keeps_its_pack(run: Run, tmp_path: Path) -> None:
         await store.write(lambda t: note_refused(t.connection, again))
         assert await store.write(lambda t: drop_dead_letters(t.connection, "a")) == 1
         await store.write(save("a", Position(5)))
-        assert await store.write(lambda t: t.prune(["a"], DAY_MS + 1, 10)) == 1
+        assert await store.write(lambda t: prune(t.connection, ["a"], DAY_MS + 1, 10)) == 1
 
     with_store(run, tmp_path, scenario)
 

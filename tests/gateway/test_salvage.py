@@ -17,6 +17,7 @@ from tests.support.node import pack
 
 from feltpost_gateway import salvage
 from feltpost_gateway.contacts import Contact, save_contacts
+from feltpost_gateway.deletion import prune
 from feltpost_gateway.delivery import DeadLetter, note_refused
 from feltpost_gateway.errors import StoreError
 from feltpost_gateway.migrations import PAGE_BYTES, SCHEMA_VERSION
@@ -56,7 +57,7 @@ def fill(transaction: Transaction) -> None:
     transaction.save_security(SecurityRow(b"\x01", bytes(8), (3, 5), 640))
     transaction.save_cursor("mqtt", 30)
     note_refused(transaction.connection, DeadLetter("mqtt", 20, "24-26", "a/b", "too large", 5))
-    transaction.prune(("mqtt",), 1010, 100)
+    prune(transaction.connection, ("mqtt",), 1010, 100)
     transaction.save_report(Report(ids[1], 3, 1000, b"\xa1\x00\x61x"))
     transaction.connection.executemany(
         "INSERT INTO events VALUES (?, ?, ?, ?, ?)",

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feltpost_gateway import deletion
 from feltpost_gateway.errors import StoreError, StoreUnavailableError
 from feltpost_gateway.migrations import migrate
 from feltpost_gateway.store import Store
@@ -344,7 +345,9 @@ def test_retention_waits_for_the_destination(run: Run, tmp_path: Path) -> None:
 
             async def prune(destinations: tuple[str, ...], before_ms: int) -> int:
                 return await store.write(
-                    lambda transaction: transaction.prune(destinations, before_ms, 2)
+                    lambda transaction: deletion.prune(
+                        transaction.connection, destinations, before_ms, 2
+                    )
                 )
 
             assert await prune(("mqtt",), 5000) == 0

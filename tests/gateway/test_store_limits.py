@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable
@@ -14,11 +15,14 @@ import pytest
 from aiocoap.numbers import codes
 from tests.gateway.conftest import FixedClock, make_config, make_node, running
 from tests.gateway.disks import tmpfs
+from tests.gateway.model_gate import Gate
 from tests.support.node import pack
 
-from feltpost_gateway.delivery import Position, save_position
+from feltpost_gateway.deletion import evict
+from feltpost_gateway.delivery import load_position, save_position
 from feltpost_gateway.errors import StoreFullError
 from feltpost_gateway.housekeeping import Housekeeper
+from feltpost_gateway.progress import Handover, Position
 from feltpost_gateway.space import ROOM_BYTES, Limits
 from feltpost_gateway.store import Store
 from feltpost_gateway.transaction import Gap, GapReason, NodeRow, Pack, Transaction
@@ -143,7 +147,7 @@ def test_what_could_not_be_delivered_is_not_counted_twice(run: Run, tmp_path: Pa
             node_id = await register(store)
             await append_many(store, node_id, 0, 3)
             await store.write(lambda t: t.note_unreadable(2, 1000))
-            await store.write(lambda t: t.evict(("mqtt",), 3, only_delivered=False))
+            await store.write(lambda t: evict(t.connection, ("mqtt",), 3, only_delivered=False))
             assert rows(path, "SELECT first, count, reason FROM gaps ORDER BY first") == [
                 (0, 4, GapReason.EVICTED),
                 (4, 4, GapReason.UNREADABLE),
@@ -173,7 +177,7 @@ def test_what_is_given_up_joins_the_gap_right_before_it_and_no_other(
             had = Position(0, ((4, 5),))
             await store.write(lambda t: save_position(t.connection, "mqtt", had))
             for _ in range(6):
-                await store.write(lambda t: t.evict(("mqtt",), 1, only_delivered=False))
+                await store.write(lambda t: evict(t.connection, ("mqtt",), 1, only_delivered=False))
             gaps = "SELECT node_id, journal, first, count FROM gaps ORDER BY 1, 2, 3"
             assert rows(path, gaps) == [
                 (one, 1, 0, 8),
@@ -181,6 +185,80 @@ def test_what_is_given_up_joins_the_gap_right_before_it_and_no_other(
                 (one, 2, 0, 4),
                 (two, 1, 0, 4),
             ]
+
+    run(scenario())
+
+
+def test_what_is_delivered_or_on_its_way_is_not_given_up(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+            # Neither is in the store yet: what it has, and what may be there.
+            had = Position(10, ((14, 16),))
+            store.set_handover("mqtt", Handover(had, taken=((10, 14), (20, 30))))
+            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            position = await store.read(lambda reader: load_position(reader, "mqtt"))
+            assert position == had
+            (oldest,) = rows(path, "SELECT min(id) FROM packs WHERE id > 30")[0]
+            kept = [pack_id for (pack_id,) in rows(path, "SELECT id FROM packs WHERE id <= 30")]
+            assert kept == [11, 12, 13, 14, *range(21, 31)]
+            # Pack n has the numbers from 4 (n - 1) on.
+            assert rows(path, "SELECT first, count FROM gaps ORDER BY first") == [
+                (4 * 16, 4 * 4),
+                (4 * 30, 4 * (oldest - 31)),
+            ]
+            assert store.stats().evicted_readings == 4 * (4 + oldest - 31)
+
+    run(scenario())
+
+
+def test_where_all_is_on_its_way_new_readings_are_refused(run: Run, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(tmp_path / "s.db", Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+            taken = Handover(Position(0), taken=((0, 2 * NEARLY_FULL),))
+            store.set_handover("mqtt", taken)
+            with pytest.raises(StoreFullError):
+                await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            store.set_handover("mqtt", None)
+            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+
+    run(scenario())
+
+
+def test_what_is_taken_while_readings_are_given_up_is_there(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+            store._writer = gate = Gate(store._writer)  # type: ignore[assignment]
+            held = asyncio.Event()
+
+            def hold(pack_id: int) -> None:
+                store.set_handover("mqtt", Handover(Position(0), taken=((0, pack_id),)))
+                held.set()
+
+            with gate.lock:
+                giving_up = asyncio.create_task(append(store, node_id, 4 * 2 * NEARLY_FULL))
+                await asyncio.to_thread(gate.reached.wait)
+                taking = asyncio.create_task(store.take_packs(0, 64, hold))
+                await held.wait()
+            taken = await taking
+            await giving_up
+            assert rows(path, "SELECT min(id) > 64 FROM packs") == [(1,)]
+            assert (taken.packs, taken.may_have_more) == ([], True)
+
+            first = (await store.take_packs(0, 64, hold)).packs
+            await append_many(store, node_id, 4 * 2 * NEARLY_FULL + 4, NEARLY_FULL)
+            await append(store, node_id, 4 * 3 * NEARLY_FULL + 4)
+            there = [pack.id for pack in await store.read_packs(0, 64)]
+            assert there == [pack.id for pack in first]
 
     run(scenario())
 

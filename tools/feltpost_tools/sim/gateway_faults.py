@@ -20,12 +20,11 @@ from typing import Any
 
 import paho.mqtt.client as paho
 
-from feltpost_gateway import database, store
+from feltpost_gateway import database, housekeeping, store
 from feltpost_gateway.forwarder import Forwarder
 from feltpost_gateway.ingest import Request
 from feltpost_gateway.oscore_site import OscoreSite, Response
 from feltpost_gateway.security import NodeContext
-from feltpost_gateway.transaction import Transaction
 from feltpost_tools.errors import FeltpostError
 from feltpost_tools.sim.failing_writes import FailingWrites, failing_writes
 
@@ -172,7 +171,7 @@ _SEAMS: dict[str, tuple[object, str, Callable[[_Point, _Function], _Function]]] 
     AFTER_COMMIT_BEFORE_ANSWER: (OscoreSite, "answer", _answered),
     AFTER_PUBLISH_BEFORE_PUBACK: (paho.Client, "publish", _published),
     AFTER_PUBACK_BEFORE_CURSOR: (Forwarder, "taken", _taken),
-    DURING_PRUNE: (Transaction, "prune", _changed),
-    DURING_VACUUM: (Transaction, "vacuum", _changed),
+    DURING_PRUNE: (housekeeping, "prune", _changed),
+    DURING_VACUUM: (housekeeping, "vacuum", _changed),
     DURING_MIGRATION: (database, "migrate", _migrated),
 }
