@@ -14,6 +14,11 @@ from feltpost_tools.sim.world import World
 START_US = 1_700_000_000_000_000
 MAC = bytes.fromhex("020046500001")
 JOURNAL_BLOCKS = 4
+CONFIGURATION: dict[str, object] = {"links": [{"kind": "serial"}], "sensors": []}
+KEY_ID, KEY = b"\x01\x02\x03\x04", bytes(range(0x70, 0x80))
+PROMPT = b">>> "
+STARTED = b"feltpost 0.1.0: journal"
+"""What a board prints when its application begins."""
 _WAIT_S = 20
 # The hour that the watchdog leaves somebody at the prompt must not be over at once.
 _SPEED = 60
@@ -71,3 +76,10 @@ async def on_bench(
         yield Bench(board)
     finally:
         await board.close()
+
+
+async def started(bench: Bench) -> None:
+    """Enrol the board, start it, and wait until its application runs."""
+    bench.board.enrol(KEY_ID, KEY)
+    await bench.board.power_on()
+    await bench.printed(STARTED)

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.bench import CONFIGURATION, PROMPT, Bench, on_bench
 from tests.support.workshop import SPEED, Workshop
 
 from feltpost_tools.sim.image import Image
@@ -16,6 +17,7 @@ from feltpost_tools.sim.trace import Trace
 
 RigFactory = Callable[..., AbstractAsyncContextManager[Rig]]
 WorkshopScript = Callable[[Workshop], Awaitable[None]]
+BenchScript = Callable[[Bench], Awaitable[None]]
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +66,45 @@ def workshop(rig: RigFactory, tmp_path: Path) -> Callable[[WorkshopScript], None
                         await board.close()
 
         asyncio.run(run())
+
+    return go
+
+
+@pytest.fixture
+def on_boards(firmware: Image, tmp_path: Path) -> Callable[..., None]:
+    """Return a function that runs a coroutine function with so many boards, without power."""
+
+    def go(
+        script: Callable[..., Awaitable[None]],
+        count: int = 1,
+        configuration: dict[str, object] = CONFIGURATION,
+    ) -> None:
+        async def run() -> None:
+            async with AsyncExitStack() as stack:
+                benches = []
+                for i in range(count):
+                    folder = tmp_path / f"bench-{i}"
+                    folder.mkdir()
+                    bench = on_bench(firmware, folder, configuration)
+                    benches.append(await stack.enter_async_context(bench))
+                await script(*benches)
+
+        asyncio.run(run())
+
+    return go
+
+
+@pytest.fixture
+def at_prompt(on_boards: Callable[..., None]) -> Callable[[BenchScript], None]:
+    """Return a function that runs a coroutine function with a board at the prompt, for no key."""
+
+    def go(script: BenchScript) -> None:
+        async def run(bench: Bench) -> None:
+            await bench.board.power_on()
+            await bench.printed(PROMPT)
+            await script(bench)
+
+        on_boards(run)
 
     return go
 

@@ -3,63 +3,35 @@
 import asyncio
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from feltpost_gateway import slipmux
-from feltpost_tools.sim import channel
+from feltpost_tools.sim import channel, launch
 from feltpost_tools.sim.air import Air
 from feltpost_tools.sim.board_clock import BoardClock
 from feltpost_tools.sim.boot_rom import BootRom
 from feltpost_tools.sim.channel import Kind, Request
 from feltpost_tools.sim.chipflash import BOOTLOADER, ChipFlash, micropython
-from feltpost_tools.sim.clock import monotonic_us
 from feltpost_tools.sim.console import SerialLine
+from feltpost_tools.sim.exchanges import Exchanges
 from feltpost_tools.sim.flash import NorFlash, PowerCut
 from feltpost_tools.sim.hardware import Hardware
 from feltpost_tools.sim.image import Image
 from feltpost_tools.sim.interpreter import Interpreter
 from feltpost_tools.sim.interrupts import PinInterrupts
 from feltpost_tools.sim.keyboard import KeyboardInterrupts
+from feltpost_tools.sim.launch import Launcher
 from feltpost_tools.sim.nvs import Nvs
 from feltpost_tools.sim.peripherals import Peripherals
 from feltpost_tools.sim.processor import Processor
+from feltpost_tools.sim.resets import Cause, Restart
 from feltpost_tools.sim.rom import BROWN_OUT
 from feltpost_tools.sim.rtc import RtcMemory, WriteTorn
 from feltpost_tools.sim.watchdog import Watchdog
-from feltpost_tools.sim.world import ANSWER_WAIT_US, World
+from feltpost_tools.sim.world import World
 
 if TYPE_CHECKING:
     from feltpost_tools.sim.tap import Tap
-
-# What the shims and the prompt take of the heap (30 kB without asyncio, 32-bit); on a board the
-# like is in flash. It is given on top, so that heap_kib means what it means on a board.
-_SHIMS_KIB = 29
-
-# Exit codes with which a board asks for a soft reset, see shims/boot.py.
-_SOFT_RESET = 64
-_SOFT_RESET_RAW = 66
-
-# What machine.reset_cause() tells (MicroPython's ports/esp32/modmachine.c), for a brown-out too.
-_CAUSE_POWER_ON = 1
-_CAUSE_HARD = 2
-_CAUSE_WATCHDOG = 3
-_CAUSE_DEEP_SLEEP = 4
-_CAUSE_SOFT = 5
-
-# What machine.wake_reason() tells after a deep sleep that the timer ended, and otherwise.
-_WOKEN_BY_TIMER = 4
-_NOT_WOKEN = 0
-
-
-@dataclass(frozen=True)
-class _Restart:
-    # The chip stops at once and boots again with that cause, after deep sleep once the simulated
-    # time is due_us (None: never).
-    cause: int
-    asleep: bool = False
-    due_us: int | None = None
 
 
 class Board:
@@ -90,13 +62,14 @@ class Board:
             version = ".".join(map(str, interpreter.version))
             self.chip.put(BOOTLOADER, micropython(version, hardware.journal_blocks))
         self.rtc = RtcMemory()
+        self._exchanges = Exchanges(world.changed)
         self.line = SerialLine(
-            folder / "tty", self._from_line, self._no_answer_expected, world.later
+            folder / "tty", self._from_line, self._exchanges.none_expected, world.later
         )
-        self.tap: Tap | None = None
         self._hardware = hardware
         self._image = image
         self._interpreter = interpreter
+        self._launcher = Launcher(interpreter, image, hardware, self.chip)
         self._world = world
         self._clock = BoardClock(hardware, world.clock)
         self._peripherals = Peripherals(hardware, self.chip, self.nvs, self.rtc)
@@ -118,13 +91,10 @@ class Board:
         self.died = asyncio.Event()
         self._due_us: int | None = None
         self._doorbells = 0
-        self._reset_cause = _CAUSE_POWER_ON
+        self._reset_cause = Cause.POWER_ON
         # Why the process is being ended, while it is; what ends a deep sleep.
-        self._restart: _Restart | None = None
+        self._restart: Restart | None = None
         self._awake = asyncio.Event()
-        self._sent = slipmux.Decoder()
-        self._answered = slipmux.Decoder()
-        self.answer_awaited_until_us = 0
 
     # Set-up
 
@@ -145,9 +115,9 @@ class Board:
         self.air = Air(
             gateway,
             self._world.clock.now_us,
-            self._request_sent,
+            self._exchanges.request_sent,
             self._deliver_datagram,
-            self._no_answer_expected,
+            self._exchanges.none_expected,
             self._world.later,
         )
         return self.air.port
@@ -165,6 +135,15 @@ class Board:
     @air.setter
     def air(self, air: Air | None) -> None:
         self._peripherals.air = air
+
+    @property
+    def tap(self) -> "Tap | None":
+        """What is shown the messages on its cable; None for nobody."""
+        return self._exchanges.tap
+
+    @tap.setter
+    def tap(self, tap: "Tap | None") -> None:
+        self._exchanges.tap = tap
 
     # Power
 
@@ -205,7 +184,7 @@ class Board:
         """
         if not self._awake_now:
             return
-        self._kill(_Restart(_CAUSE_POWER_ON))
+        self._kill(Restart(Cause.POWER_ON))
         self._print(BROWN_OUT)
         self.rtc.decay(seed)
         self._clock.power_on()
@@ -229,7 +208,7 @@ class Board:
             self._rom.leave()
             self._starting = asyncio.create_task(self._start())
             return
-        restart = _Restart(_CAUSE_POWER_ON)
+        restart = Restart(Cause.POWER_ON)
         if asleep:
             self._restart = restart
             self._awake.set()
@@ -288,28 +267,11 @@ class Board:
 
     async def _boot(self, raw: bool = False) -> None:
         self._processor = Processor(self._from_stdout, self._from_channel)
-        command = (
-            *self._interpreter.command,
-            "-X",
-            f"heapsize={self._hardware.heap_kib + _SHIMS_KIB}K",
-            str(self._image.shims / "boot.py"),
-        )
-        environment = {
-            "MICROPYPATH": f"{self._image.shims}:.frozen",
-            "FELTPOST_SHIMS": str(self._image.shims),
-            "FELTPOST_FLASH": str(self.chip.path),
-            "FELTPOST_FILES": f"{self.chip.files_start} {self.chip.files.blocks}",
-            "FELTPOST_VERSION": self._version,
-            "FELTPOST_RAW": str(int(raw)),
-            "FELTPOST_EPOCH": str(self._hardware.epoch),
-            "TZ": "UTC",
-        }
-        await self._processor.start(command, environment, self.folder)
+        environment = self._launcher.environment(self._version, raw)
+        await self._processor.start(self._launcher.command(), environment, self.folder)
         self._clock.boot()
         self._received.clear()
-        # A reset may have come in the middle of a frame.
-        self._sent = slipmux.Decoder()
-        self._answered = slipmux.Decoder()
+        self._exchanges.begin()
         self._interrupts.clear()
         self._at_rest = False
         self._doorbells = 0
@@ -317,7 +279,6 @@ class Board:
         self._keyboard.off()
         if self.air:
             self.air.radio.reset()
-        self.answer_awaited_until_us = 0
         # The board's clock starts at its offset; it reads this before anything else.
         self._ring()
         self._supervisor = asyncio.create_task(self._supervise(self._processor))
@@ -326,9 +287,9 @@ class Board:
         code = await processor.end()
         if processor is not self._processor:
             return
-        if code in (_SOFT_RESET, _SOFT_RESET_RAW):
-            self._reset_cause = _CAUSE_SOFT
-            await self._boot(raw=code == _SOFT_RESET_RAW)
+        if launch.asks_for_soft_reset(code):
+            self._reset_cause = Cause.SOFT
+            await self._boot(raw=launch.asks_for_raw_prompt(code))
         elif self._restart:
             await self._boot_again(processor, self._restart)
         else:
@@ -341,25 +302,25 @@ class Board:
     # Resets and deep sleep
 
     def _lose_power(self) -> None:
-        self._reset_cause = _CAUSE_POWER_ON
+        self._reset_cause = Cause.POWER_ON
         self._restart = None
         self._clock.power_on()
         self.rtc.lose()
 
     def _bite(self) -> None:
-        self._kill(_Restart(_CAUSE_WATCHDOG))
+        self._kill(Restart(Cause.WATCHDOG))
 
-    def _kill(self, restart: _Restart | None) -> None:
+    def _kill(self, restart: Restart | None) -> None:
         assert self._processor is not None
         self._restart = restart
         self._at_rest = False
         self._processor.kill()
 
-    async def _boot_again(self, processor: Processor, restart: _Restart) -> None:
+    async def _boot_again(self, processor: Processor, restart: Restart) -> None:
         self._watchdog.stop()
         self.nvs.revert()
         if restart.asleep:
-            self.answer_awaited_until_us = 0
+            self._exchanges.begin()
             self._awake.clear()
             self._due_us = restart.due_us
             self._at_rest = True
@@ -378,7 +339,7 @@ class Board:
     def _sleep_deeply(self, duration_ms: int) -> None:
         # As on the ESP32, no duration is for ever.
         due_us = self._clock.sleep_until_us(duration_ms) if duration_ms else None
-        self._kill(_Restart(_CAUSE_DEEP_SLEEP, asleep=True, due_us=due_us))
+        self._kill(Restart(Cause.DEEP_SLEEP, asleep=True, due_us=due_us))
 
     # Its part in the world's clock
 
@@ -394,6 +355,11 @@ class Board:
         edge_us = self._interrupts.next_us() if self._awake_now else None
         ends = (self._due_us, self._watchdog.due_us, edge_us)
         return min((end for end in ends if end is not None), default=None)
+
+    @property
+    def answer_awaited_until_us(self) -> int:
+        """Until when, in real time, an answer to the board is waited for."""
+        return self._exchanges.awaited_until_us
 
     def wake(self) -> None:
         """Tell the board that its time has come."""
@@ -473,9 +439,7 @@ class Board:
 
     def _answer(self, request: Request) -> bytes:
         if request.kind is Kind.RESET_CAUSE:
-            woken = self._reset_cause == _CAUSE_DEEP_SLEEP
-            wake_reason = _WOKEN_BY_TIMER if woken else _NOT_WOKEN
-            return channel.reply(request, bytes((self._reset_cause, wake_reason)))
+            return channel.reply(request, self._reset_cause.told())
         return self._peripherals.serve(request, self._world.clock.now_us())
 
     def _control(self, request: Request) -> bool:
@@ -495,7 +459,7 @@ class Board:
             case Kind.WATCHDOG:
                 self._watchdog.feed(*struct.unpack("<I", payload))
             case Kind.HARD_RESET:
-                self._kill(_Restart(_CAUSE_HARD))
+                self._kill(Restart(Cause.HARD))
             case Kind.DEEP_SLEEP:
                 self._sleep_deeply(*struct.unpack("<I", payload))
             case _:
@@ -505,11 +469,8 @@ class Board:
     # Console and links
 
     def _from_stdout(self, data: bytes) -> None:
-        for item in self._sent.feed(data):
-            if isinstance(item, slipmux.Coap) and self.line.plugged:
-                self._request_sent()
-                if self.tap:
-                    self.tap.from_node(item.message)
+        if self.line.plugged:
+            self._exchanges.sent(data)
         self._print(data)
 
     def _print(self, data: bytes) -> None:
@@ -526,15 +487,7 @@ class Board:
         if self._processor is None or not self._processor.open:
             return
         data = self._keyboard.take(data)
-        answers = [i for i in self._answered.feed(data) if isinstance(i, slipmux.Coap)]
-        if answers:
-            self._no_answer_expected()
-            if self.tap:
-                for answer in answers:
-                    self.tap.to_node(answer.message)
-        elif not self._answered.in_frame:
-            # Somebody types, or a tool does, and has its time-outs in real time.
-            self._request_sent()
+        self._exchanges.received(data)
         if data:
             processor = self._processor
             self._input(lambda: processor.type(data))
@@ -543,13 +496,6 @@ class Board:
         if self._processor:
             self._processor.interrupt()
 
-    def _request_sent(self) -> None:
-        self.answer_awaited_until_us = monotonic_us() + ANSWER_WAIT_US
-
-    def _no_answer_expected(self) -> None:
-        self.answer_awaited_until_us = 0
-        self._world.changed()
-
     def _deliver_datagram(self, put: Callable[[], None]) -> None:
-        self._no_answer_expected()
+        self._exchanges.none_expected()
         self._input(put)
