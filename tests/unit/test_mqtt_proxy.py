@@ -223,6 +223,26 @@ def test_cut_and_refused_connections(tmp_path):
     play(tmp_path, script)
 
 
+def test_no_connection_is_made_while_none_may_be():
+    async def script():
+        broker = FakeBroker()
+        await broker.start()
+        may_connect = False
+        proxy = MqttProxy(("127.0.0.1", broker.port), may_connect=lambda: may_connect)
+        await proxy.start()
+        await is_reset(proxy.port)
+        assert not broker.open_connections
+        may_connect = True
+        client = Client(proxy.port)
+        await client.connect()
+        assert proxy.connections == 1
+        await client.close()
+        await proxy.stop()
+        await broker.stop()
+
+    asyncio.run(asyncio.wait_for(script(), 60))
+
+
 def test_without_a_broker_connections_are_ended(tmp_path):
     async def script(scene):
         client = await scene.client()

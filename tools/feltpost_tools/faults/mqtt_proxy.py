@@ -51,10 +51,12 @@ class MqttProxy:
         broker: tuple[str, int],
         on_puback: Callable[[Published], None] = lambda _: None,
         may_pass: Callable[[Published], bool] = lambda _: True,
+        may_connect: Callable[[], bool] = lambda: True,
     ):
         """on_puback is called for each message whose PUBACK, with success, goes to the gateway.
 
-        may_pass tells whether it may; what may not is asked for again by look_again().
+        may_pass tells whether it may; what may not is asked for again by look_again(). may_connect
+        tells whether a new connection may be made, which is reset otherwise.
         """
         self.host = "127.0.0.1"
         self.port = 0
@@ -65,6 +67,7 @@ class MqttProxy:
         self._broker = broker
         self._on_puback = on_puback
         self._may_pass = may_pass
+        self._may_connect = may_connect
         self._pubacks = _Pubacks.PASS
         self._stalled = False
         self._refusing = False
@@ -153,7 +156,7 @@ class MqttProxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
-            if self._refusing:
+            if self._refusing or not self._may_connect():
                 _reset(client)
                 return
             broker_reader, broker = await asyncio.open_connection(*self._broker)

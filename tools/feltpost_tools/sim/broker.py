@@ -140,8 +140,8 @@ class Subscriber:
     """Subscribes to all readings, with a session that outlives a broker's restart.
 
     received is called in the event loop for each reading of each message, with the monotonic time
-    at which the message came; renewed after the broker had lost the session, once it is subscribed
-    again.
+    at which the message came; lost when the broker has lost the session, before it subscribes
+    again, and renewed once it has.
     """
 
     def __init__(
@@ -150,11 +150,13 @@ class Subscriber:
         port: int,
         topic: str,
         received: Callable[[Arrived, float], None],
+        lost: Callable[[], None] = lambda: None,
         renewed: Callable[[], None] = lambda: None,
     ):
         self._address = (host, port)
         self._topic = topic
         self._received = received
+        self._lost = lost
         self._renewed = renewed
         self._loop = asyncio.get_running_loop()
         self._subscribed = asyncio.Event()
@@ -189,13 +191,18 @@ class Subscriber:
         await asyncio.to_thread(self._client.loop_stop)
 
     def _on_connect(
-        self, client: mqtt.Client, _: Any, flags: Any, reason: ReasonCode, __: Any
+        self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, ___: Any
     ) -> None:
         if reason.is_failure:
             self.failure = f"the broker refuses the subscriber: {reason}"
             return
         if not flags.session_present:
-            client.subscribe(self._topic, options=SubscribeOptions(qos=1))
+            self._loop.call_soon_threadsafe(self._subscribe)
+
+    def _subscribe(self) -> None:
+        if self._subscribed.is_set():
+            self._lost()
+        self._client.subscribe(self._topic, options=SubscribeOptions(qos=1))
 
     def _on_subscribe(self, *_: Any) -> None:
         self._loop.call_soon_threadsafe(self._note_subscribed)

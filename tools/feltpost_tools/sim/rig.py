@@ -103,6 +103,7 @@ class Rig:
         self.nodes: list[Node] = []
         self.broker: Broker | None = None
         self.mqtt: MqttProxy | None = None
+        self._session_is_lost = False
         # Marks this run's topics, in case the broker is one that others use too.
         self.site = f"run-{secrets.token_hex(3)}"
         self._arrived = asyncio.Event()
@@ -137,7 +138,11 @@ class Rig:
             self.nodes.append(self._node(number, link, found))
         address = await self._start_broker()
         self.subscriber = Subscriber(
-            *address, f"feltpost/{OWNER}/{self.site}/+/readings", self._take, self._session_renewed
+            *address,
+            f"feltpost/{OWNER}/{self.site}/+/readings",
+            self._take,
+            lost=self._session_lost,
+            renewed=self._session_renewed,
         )
         await self.subscriber.start()
         self._exit.push_async_callback(self.subscriber.stop)
@@ -193,7 +198,9 @@ class Rig:
         return self.broker.host, self.broker.port
 
     async def _start_proxy(self, broker: tuple[str, int]) -> tuple[str, int]:
-        self.mqtt = MqttProxy(broker, self._handed_over, self._has_arrived)
+        self.mqtt = MqttProxy(
+            broker, self._handed_over, self._has_arrived, lambda: not self._session_is_lost
+        )
         self._exit.push_async_callback(self.mqtt.stop)
         await self.mqtt.start()
         return self.mqtt.host, self.mqtt.port
@@ -231,8 +238,8 @@ class Rig:
             self.mqtt.look_again()
 
     # mosquitto keeps nothing through a SIGKILL, which is not what a run is to find. So a PUBACK
-    # reaches the gateway once the subscriber has the message, and what goes to a broker that has
-    # lost the subscriber's session goes out again.
+    # reaches the gateway once the subscriber has the message, and what went to a broker that has
+    # lost the subscriber's session goes out again, in its order: nothing goes to it in between.
 
     def _has_arrived(self, message: Published) -> bool:
         node, journal, numbers = taps.numbers_in(message)
@@ -243,9 +250,13 @@ class Rig:
         if numbers:
             self.ledger.handed_over(node, journal, numbers)
 
-    def _session_renewed(self) -> None:
+    def _session_lost(self) -> None:
+        self._session_is_lost = True
         if self.mqtt:
             self.mqtt.cut()
+
+    def _session_renewed(self) -> None:
+        self._session_is_lost = False
 
     @property
     def simulated_s(self) -> float:
