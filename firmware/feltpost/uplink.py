@@ -293,8 +293,10 @@ class Uplink:
         """Return how long to wait after an answer that is no success; log it."""
         if response.code == _UNAVAILABLE:
             self._log("gateway asks to wait {} s: {}", response.max_age_s, _text(response))
-            # A little later than asked, each node by another amount: not all at once.
-            return min(response.max_age_s, _MAX_AGE_MOST_S) * 1000 + random.randint(0, _SPREAD_MS)
+            # A little later than asked, each node by another amount: not all at once. One that goes
+            # on asking may do so for days.
+            asked_ms = min(response.max_age_s, _MAX_AGE_MOST_S) * 1000
+            return max(asked_ms + random.randint(0, _SPREAD_MS), self._next_pause_ms())
         return self._back_off(_refusal(response))
 
     def _link_failed(self, error):
@@ -309,11 +311,14 @@ class Uplink:
     def _back_off(self, reason):
         if self._clock.is_set():
             self._note_clock()
-        pause_ms = backoff_ms(self._failures, _PAUSE_MOST_MS)
-        self._failures += 1
+        pause_ms = self._next_pause_ms()
         waiting = len(self._journal)
         self._log("{}; {} readings wait, next try in {} s", reason, waiting, pause_ms // 1000)
         return pause_ms
+
+    def _next_pause_ms(self):
+        self._failures += 1
+        return backoff_ms(self._failures - 1, _PAUSE_MOST_MS)
 
     def _clock_doubtful(self):
         if not self._clock.is_set():

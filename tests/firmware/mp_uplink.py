@@ -201,8 +201,20 @@ def test_an_answer_that_cant_be_read_still_frees():
 def test_unavailable_waits_as_long_as_asked_and_a_little_more():
     node = Node(lambda *_: Answer(0xA3, b"full", max_age_s=30), 3)
     pauses = [node.step() for _ in range(20)]
-    check.equal(min(pauses) >= 30_000 and max(pauses) <= 32_000, True, pauses)
+    for pause_ms in pauses[:4]:
+        check.equal(30_000 <= pause_ms <= 32_000, True, pauses)
     check.equal(len(set(pauses)) > 1, True, "nodes must not all come back at once")
+    # It goes on asking for that, and is asked less often.
+    for i, pause_ms in enumerate(pauses):
+        bound_ms = min(2_000 << i, 240_000)
+        check.equal(max(30_000, bound_ms // 2) <= pause_ms, True, (i, pause_ms))
+        check.equal(pause_ms <= max(32_000, bound_ms), True, (i, pause_ms))
+
+
+def test_unavailable_for_long_waits_as_long_as_asked():
+    node = Node(lambda *_: Answer(0xA3, b"full", max_age_s=600), 3)
+    for pause_ms in [node.step() for _ in range(20)]:
+        check.equal(600_000 <= pause_ms <= 602_000, True, pause_ms)
 
 
 def test_pauses_grow_to_a_bound_with_jitter():
