@@ -292,11 +292,14 @@ class Uplink:
     def refused(self, response):
         """Return how long to wait after an answer that is no success; log it."""
         if response.code == _UNAVAILABLE:
-            self._log("gateway asks to wait {} s: {}", response.max_age_s, _text(response))
             # A little later than asked, each node by another amount: not all at once. One that goes
             # on asking may do so for days.
-            asked_ms = min(response.max_age_s, _MAX_AGE_MOST_S) * 1000
-            return max(asked_ms + random.randint(0, _SPREAD_MS), self._next_pause_ms())
+            pause_ms = min(response.max_age_s, _MAX_AGE_MOST_S) * 1000
+            pause_ms = max(pause_ms + random.randint(0, _SPREAD_MS), self._next_pause_ms())
+            self._log(
+                "gateway asks to wait: {}; next try in {} s", _text(response), pause_ms // 1000
+            )
+            return pause_ms
         return self._back_off(_refusal(response))
 
     def _link_failed(self, error):

@@ -12,6 +12,9 @@ from micropython import const
 
 _JOIN_MS = const(20_000)
 _LOOK_MS = const(20)
+# A join that takes longer than most is looked at less often.
+_MOST_JOIN_MS = const(2_000)
+_LOOK_LATER_MS = const(200)
 # By then the radio has told of the end of the connection that it was asked to leave.
 _LEAVE_MS = const(100)
 # Twice through all channels. A failure that status() still shows by then is none of before.
@@ -111,12 +114,15 @@ class Network:
     async def _wait(self):
         # Tell whether the network is joined.
         wlan = self._wlan
-        for waited_ms in range(0, _JOIN_MS, _LOOK_MS):
+        waited_ms = 0
+        while waited_ms < _JOIN_MS:
             if wlan.isconnected():
                 return True
             if waited_ms >= _SEARCH_MS and wlan.status() < _IDLE and rssi(wlan) is None:
                 return False
-            await asyncio.sleep_ms(_LOOK_MS)
+            look_ms = _LOOK_MS if waited_ms < _MOST_JOIN_MS else _LOOK_LATER_MS
+            await asyncio.sleep_ms(look_ms)
+            waited_ms += look_ms
         return False
 
     def _remembered(self):

@@ -337,7 +337,7 @@ def test_an_old_failure_is_not_taken_for_a_new_one():
 
     def isconnected():
         looks.append(1)
-        return len(looks) > 600
+        return len(looks) > 150
 
     station.isconnected = isconnected
     check.equal(joined(Network(station, "skole", "")), None)
