@@ -35,7 +35,7 @@ SLOTS = 251
 JOURNAL_FULL, EVICTED = 1, 6
 MIB = 1 << 20
 # A pack of one round in the store, indices included, roughly.
-PACK_BYTES = 96
+PACK_BYTES = 140
 
 
 class Samples(Ledger):
@@ -132,16 +132,22 @@ def fill(store, room_bytes):
 
 
 def broker_away(rig, reason, room_s, **settings):
-    """Run with the broker away, and room at the gateway for so much of it."""
+    """Run with the broker away, and room at the gateway for so much of it.
+
+    Where the gateway gives readings up, it gives up 256 packs, more than three days, at a time.
+    """
 
     async def run():
         limits = {"max_size_mib": 1, "min_free_mib": 0, **settings}
         plan = {"journal_blocks": 3, "interval_s": INTERVAL_S, "store_settings": limits}
         async with rig(["udp"], Samples(), tapped=True, **plan) as running:
             running.ledger.expect_loss("node-1", reason)
+            # Or days go by without it.
+            running.world.speed = 1
             await running.gateway.stop()
             fill(running.folder / "feltpost.db", int(room_s / INTERVAL_S) * PACK_BYTES)
             await running.gateway.start()
+            running.world.speed = math.inf
             # The gateway looks for its broker again in real time.
             return await outage(running, running.broker.stop, running.broker.start, speed=20)
 
@@ -153,13 +159,13 @@ def broker_away(rig, reason, room_s, **settings):
 
 
 def test_broker_away_and_a_full_gateway_refuses(rig):
-    ended = broker_away(rig, JOURNAL_FULL, 4 * DAY_S, when_full="refuse")
+    ended = broker_away(rig, JOURNAL_FULL, 3.5 * DAY_S, when_full="refuse")
     # What the gateway had taken is safe; the node gives up the oldest of what it kept since then.
     assert ended.lost_us[0] > ended.gone_us + 2 * DAY_S * 1_000_000
 
 
 def test_broker_away_and_a_full_gateway_gives_up_the_oldest(rig):
-    ended = broker_away(rig, EVICTED, 5.5 * DAY_S, when_full="evict-oldest")
+    ended = broker_away(rig, EVICTED, 5 * DAY_S, when_full="evict-oldest")
     assert the_oldest_went(ended)
 
 
