@@ -58,6 +58,7 @@ class SpaceKeeper:
         """What destinations have, may have or may get; replaced whole, by the event loop."""
         self.rounds = 0
         """Odd while undelivered readings are being given up; changed by each time that they are."""
+        self._giving_up = 0
         self.evicted = 0
         """How many undelivered readings were given up."""
         self.space: Space | None = None
@@ -66,15 +67,16 @@ class SpaceKeeper:
     def make_room(self, transaction: Transaction) -> bool:
         """Tell whether new readings can be taken, after deleting what the policy gives up.
 
-        Delivered readings are given up first, retention or not: they are safe elsewhere. `settled`
-        must follow.
+        Delivered readings are given up first, retention or not: they are safe elsewhere.
+        `committed` or `taken_back` must follow.
         """
         space = self._measure(transaction)
         deleted = undelivered = 0
         taken: list[tuple[int, int]] = []
         if space.room < ROOM_BYTES:
             # Before the look at what is taken: who takes something from now on sees it.
-            self.rounds += self._limits.evict
+            if self._limits.evict:
+                self.rounds += 1
             taken = _note_positions(transaction, self.handovers)
         while space.room < ROOM_BYTES:
             step = evict(
@@ -89,17 +91,17 @@ class SpaceKeeper:
             deleted += step.packs
             undelivered += step.undelivered
             space = self._measure(transaction)
+        self._giving_up = undelivered
         if not undelivered:
-            self.settled()
+            self._end_round()
         if deleted:
-            self.evicted += undelivered
             self._log.limited(
                 (),
                 "evicted",
                 file=self._path,
                 packs=deleted,
                 undelivered_readings=undelivered,
-                evicted_since_start=self.evicted,
+                evicted_since_start=self.evicted + undelivered,
             )
         self.space = space
         full = space.room < ROOM_BYTES
@@ -112,8 +114,17 @@ class SpaceKeeper:
         self._was_full = full
         return not full
 
-    def settled(self) -> None:
-        """Note that what was given up is committed, or is there again."""
+    def committed(self) -> None:
+        """Note that what was given up is gone."""
+        self.evicted += self._giving_up
+        self._end_round()
+
+    def taken_back(self) -> None:
+        """Note that what was given up is there again."""
+        self._end_round()
+
+    def _end_round(self) -> None:
+        self._giving_up = 0
         self.rounds += self.rounds % 2
 
     def _measure(self, transaction: Transaction) -> Space:

@@ -302,7 +302,7 @@ class Store:
                 waiting.clear()
             self._fail(jobs, error)
         else:
-            self._keeper.settled()
+            self._keeper.committed()
             self._note_commit(len(done))
             if any(job.checkpoint for job, _ in done):
                 self._checkpoint()
@@ -317,7 +317,7 @@ class Store:
                 self._writer.execute("ROLLBACK")
         except sqlite3.Error as error:
             self._log.limited((str(error),), "rollback-failed", file=self._path, error=error)
-        self._keeper.settled()
+        self._keeper.taken_back()
 
     def _checkpoint(self) -> None:
         try:

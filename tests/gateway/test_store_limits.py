@@ -20,7 +20,7 @@ from tests.support.node import pack
 
 from feltpost_gateway.deletion import evict
 from feltpost_gateway.delivery import load_position, save_position
-from feltpost_gateway.errors import StoreFullError
+from feltpost_gateway.errors import StoreFullError, StoreUnavailableError
 from feltpost_gateway.housekeeping import Housekeeper
 from feltpost_gateway.progress import Handover, Position
 from feltpost_gateway.space import ROOM_BYTES, Limits
@@ -34,6 +34,23 @@ MAX_BYTES = 1 << 20
 NEARLY_FULL = 480
 
 Run = Callable[[Any], None]
+
+
+class FailsOnce:
+    """A connection whose first commit fails at its very end, which a disk can't be made to do."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._has_failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT" and not self._has_failed:
+            self._has_failed = True
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *arguments)
 
 
 @asynccontextmanager
@@ -211,6 +228,27 @@ def test_what_is_delivered_or_on_its_way_is_not_given_up(run: Run, tmp_path: Pat
                 (4 * 30, 4 * (oldest - 31)),
             ]
             assert store.stats().evicted_readings == 4 * (4 + oldest - 31)
+
+    run(scenario())
+
+
+def test_what_a_failed_commit_gave_up_is_there_again_and_not_counted(
+    run: Run, tmp_path: Path
+) -> None:
+    path = tmp_path / "s.db"
+
+    async def scenario() -> None:
+        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+            node_id = await register(store)
+            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+            store._writer = FailsOnce(store._writer)  # type: ignore[assignment]
+            with pytest.raises(StoreUnavailableError):
+                await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            assert store.stats().failed == 1
+            assert rows(path, "SELECT count(*) FROM packs") == [(2 * NEARLY_FULL,)]
+            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            (lost,) = rows(path, "SELECT sum(count) FROM gaps")[0]
+            assert store.stats().evicted_readings == lost > 0
 
     run(scenario())
 
