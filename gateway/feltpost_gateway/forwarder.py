@@ -419,9 +419,12 @@ class Forwarder:
         With `patience_s` that may wait for the commit of a request, which spares the disk one.
         """
         self._advanced.clear()
-        name, position = self.config.name, self._progress.position()
+        name, handover = self.config.name, self._progress.handover()
+        position = handover.position
         if position == self._saved:
             return
+        # An eviction would store an older one after it.
+        self._store.set_handover(name, handover)
 
         def save(transaction: Transaction) -> None:
             save_position(transaction.connection, name, position)
