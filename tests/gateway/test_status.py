@@ -206,17 +206,14 @@ def test_what_was_refused_is_sent_again_or_given_up(run: Run, config_file: Path)
 
 
 def test_a_running_gateway_sends_again_what_was_refused(
-    run: Run, config_file: Path, tmp_path: Path
+    run: Run, config_file: Path, broker: Broker, subscriber: Subscriber
 ) -> None:
     run(fill(config_file))
     refuse_first_pack(config_file)
-    broker = Broker(tmp_path)
     text = config_file.read_text()
     config_file.write_text(re.sub(r"(\[broker\]\n.*\nport =) \d+", rf"\1 {broker.port}", text))
 
     async def scenario() -> None:
-        await asyncio.to_thread(broker.start)
-        subscriber = await asyncio.to_thread(Subscriber, broker.port)
         async with running(configuration.load(config_file)):
             for name, code in (("mqt", 1), ("mqtt", 0)):
                 process = await asyncio.create_subprocess_exec(
@@ -225,8 +222,6 @@ def test_a_running_gateway_sends_again_what_was_refused(
                 )
                 assert await process.wait() == code
             await asyncio.to_thread(subscriber.wait_for_numbers, 4)
-        subscriber.close()
-        await asyncio.to_thread(broker.stop)
 
     run(scenario())
     assert ask("destinations", config_file)[0]["refused_messages"] == 0
