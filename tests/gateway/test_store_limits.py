@@ -32,6 +32,9 @@ MAX_BYTES = 1 << 20
 
 # So many packs of 900 bytes that there is still room for some.
 NEARLY_FULL = 480
+# So many that there is none, and the number that comes after theirs.
+TOO_MANY = 960
+NEXT = 4 * TOO_MANY
 
 Run = Callable[[Any], None]
 
@@ -82,6 +85,15 @@ async def append_many(store: Store, node_id: int, first: int, packs: int) -> Non
             transaction.append(Pack(node_id, 1, number, 4, 1000 + number, bytes(900)))
 
     await store.write(run)
+
+
+@asynccontextmanager
+async def beyond_its_limit(path: Path) -> AsyncIterator[tuple[Store, int]]:
+    """Yield a store that gives up the oldest, with too many packs of one node, and that node."""
+    async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
+        node_id = await register(store)
+        await append_many(store, node_id, 0, TOO_MANY)
+        yield store, node_id
 
 
 async def fill(store: Store, node_id: int) -> int:
@@ -210,13 +222,11 @@ def test_what_is_delivered_or_on_its_way_is_not_given_up(run: Run, tmp_path: Pat
     path = tmp_path / "s.db"
 
     async def scenario() -> None:
-        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
-            node_id = await register(store)
-            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+        async with beyond_its_limit(path) as (store, node_id):
             # Neither is in the store yet: what it has, and what may be there.
             had = Position(10, ((14, 16),))
             store.set_handover("mqtt", Handover(had, taken=((10, 14), (20, 30))))
-            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            await append(store, node_id, NEXT)
             position = await store.read(lambda reader: load_position(reader, "mqtt"))
             assert position == had
             (oldest,) = rows(path, "SELECT min(id) FROM packs WHERE id > 30")[0]
@@ -238,15 +248,13 @@ def test_what_a_failed_commit_gave_up_is_there_again_and_not_counted(
     path = tmp_path / "s.db"
 
     async def scenario() -> None:
-        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
-            node_id = await register(store)
-            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+        async with beyond_its_limit(path) as (store, node_id):
             store._writer = FailsOnce(store._writer)  # type: ignore[assignment]
             with pytest.raises(StoreUnavailableError):
-                await append(store, node_id, 4 * 2 * NEARLY_FULL)
+                await append(store, node_id, NEXT)
             assert store.stats().failed == 1
-            assert rows(path, "SELECT count(*) FROM packs") == [(2 * NEARLY_FULL,)]
-            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            assert rows(path, "SELECT count(*) FROM packs") == [(TOO_MANY,)]
+            await append(store, node_id, NEXT)
             (lost,) = rows(path, "SELECT sum(count) FROM gaps")[0]
             assert store.stats().evicted_readings == lost > 0
 
@@ -255,15 +263,13 @@ def test_what_a_failed_commit_gave_up_is_there_again_and_not_counted(
 
 def test_where_all_is_on_its_way_new_readings_are_refused(run: Run, tmp_path: Path) -> None:
     async def scenario() -> None:
-        async with opened(tmp_path / "s.db", Limits(MAX_BYTES, evict=True)) as store:
-            node_id = await register(store)
-            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
-            taken = Handover(Position(0), taken=((0, 2 * NEARLY_FULL),))
+        async with beyond_its_limit(tmp_path / "s.db") as (store, node_id):
+            taken = Handover(Position(0), taken=((0, TOO_MANY),))
             store.set_handover("mqtt", taken)
             with pytest.raises(StoreFullError):
-                await append(store, node_id, 4 * 2 * NEARLY_FULL)
+                await append(store, node_id, NEXT)
             store.set_handover("mqtt", None)
-            await append(store, node_id, 4 * 2 * NEARLY_FULL)
+            await append(store, node_id, NEXT)
 
     run(scenario())
 
@@ -272,9 +278,7 @@ def test_what_is_taken_while_readings_are_given_up_is_there(run: Run, tmp_path: 
     path = tmp_path / "s.db"
 
     async def scenario() -> None:
-        async with opened(path, Limits(MAX_BYTES, evict=True)) as store:
-            node_id = await register(store)
-            await append_many(store, node_id, 0, 2 * NEARLY_FULL)
+        async with beyond_its_limit(path) as (store, node_id):
             store._writer = gate = Gate(store._writer)  # type: ignore[assignment]
             held = asyncio.Event()
 
@@ -283,7 +287,7 @@ def test_what_is_taken_while_readings_are_given_up_is_there(run: Run, tmp_path: 
                 held.set()
 
             with gate.lock:
-                giving_up = asyncio.create_task(append(store, node_id, 4 * 2 * NEARLY_FULL))
+                giving_up = asyncio.create_task(append(store, node_id, NEXT))
                 await asyncio.to_thread(gate.reached.wait)
                 taking = asyncio.create_task(store.take_packs(0, 64, hold))
                 await held.wait()
@@ -293,7 +297,7 @@ def test_what_is_taken_while_readings_are_given_up_is_there(run: Run, tmp_path: 
             assert (taken.packs, taken.may_have_more) == ([], True)
 
             first = (await store.take_packs(0, 64, hold)).packs
-            await append_many(store, node_id, 4 * 2 * NEARLY_FULL + 4, NEARLY_FULL)
+            await append_many(store, node_id, NEXT + 4, NEARLY_FULL)
             await append(store, node_id, 4 * 3 * NEARLY_FULL + 4)
             there = [pack.id for pack in await store.read_packs(0, 64)]
             assert there == [pack.id for pack in first]

@@ -67,8 +67,6 @@ class Board:
             folder / "tty", self._from_line, self._exchanges.none_expected, world.later
         )
         self._hardware = hardware
-        self._image = image
-        self._interpreter = interpreter
         self._launcher = Launcher(interpreter, image, hardware, self.chip)
         self._world = world
         self._clock = BoardClock(hardware, world.clock)
@@ -101,7 +99,8 @@ class Board:
     def install(self, configuration: Mapping[str, Any]) -> None:
         """Make its file system anew, with the firmware and a configuration on it."""
         blocks = self.chip.files.blocks
-        files = self._image.files(self._interpreter, blocks, configuration)
+        launcher = self._launcher
+        files = launcher.image.files(launcher.interpreter, blocks, configuration)
         self.chip.put(self.chip.files_start, files)
 
     def enrol(self, key_id: bytes, key: bytes) -> None:
